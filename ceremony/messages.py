@@ -1,0 +1,177 @@
+"""Messages between the API, the workflow and its activities: small, and free of secrets.
+
+Whoever writes to Temporal can forge any of them. So they name statements by digest and never
+assert a fact; whoever receives one loads the statement and verifies it.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ceremony.reasons import Reason
+from ceremony.stages import Stage
+from ceremony.state import CeremonyState, Verdict
+
+
+class Message(BaseModel):
+    """A message as it crosses Temporal: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Opening(Message):
+    """Starts the workflow: the digest of the `request` statement, and what follows from it."""
+
+    request_id: str
+    terminal_no: str
+    digest: str
+
+
+class Submission(Message):
+    """A signal: a statement of this request was received and stored under this digest."""
+
+    request_id: str
+    digest: str
+
+
+class CodeRequest(Message):
+    """A signal: SMS code n of this request was asked for by a signed-in administrator."""
+
+    request_id: str
+    n: int
+
+
+class RegistryNotice(Message):
+    """A signal: the registry changed what it says about this request's terminal."""
+
+    run_id: str
+
+
+class StatementStep(Message):
+    """Record a statement: judge it against this state, in one transaction."""
+
+    state: CeremonyState
+    digest: str
+
+
+class Recorded(Message):
+    """What recording did: the state after it, and the verdict."""
+
+    state: CeremonyState
+    verdict: Verdict
+
+
+class EventStep(Message):
+    """Record what was no statement: a passed deadline or a changed registry."""
+
+    state: CeremonyState
+    event: Literal["deadline", "registry"]
+
+
+class ReleaseCommand(Message):
+    """Ask the key worker for the key token that answers this confirmation."""
+
+    request_id: str
+    terminal_no: str
+    request: str
+    application: str
+    decision: str
+    confirmation: str
+
+
+class ReleaseOutcome(Message):
+    """The key worker's answer: a token's digest, or why there is none."""
+
+    token_digest: str | None = None
+    refused: Reason | None = None
+
+
+class ReleaseStep(Message):
+    """Record the key worker's answer to a confirmation."""
+
+    state: CeremonyState
+    digest: str
+    outcome: ReleaseOutcome
+
+
+class SettleCommand(Message):
+    """Ask the key worker to settle a released key by this receipt, or by none in time."""
+
+    request_id: str
+    terminal_no: str
+    receipt: str | None
+
+
+class Settlement(Message):
+    """The key worker's answer: active with its KCV, or unconfirmed with the reason."""
+
+    active: bool
+    reason: Reason
+    kcv: str | None = None
+
+
+class SettlementStep(Message):
+    """Record how a released key was settled."""
+
+    state: CeremonyState
+    settlement: Settlement
+
+
+class SmsCodeCommand(Message):
+    """Send SMS code n of this request to the terminal's first administrator."""
+
+    request_id: str
+    terminal_no: str
+    n: int
+
+
+class Notice(Message):
+    """Tell an administrator by SMS: a review waits, an approval, or how the request ended."""
+
+    request_id: str
+    terminal_no: str
+    event: Literal["review", "approved", "ended"]
+    stage: Stage
+
+
+class LoadingResult(Message):
+    """What the workflow returns: the final stage, and the key's digest and KCV if it has them."""
+
+    stage: Stage
+    reason: Reason | None
+    token_digest: str | None
+    kcv: str | None
+
+
+class SyncOrder(Message):
+    """Starts a registry synchronisation; the source is the worker's own, never the caller's.
+
+    `order` is an officer's signed order for what a run may not do by itself, or None.
+    """
+
+    order: str | None = None
+
+
+class SyncRefusal(Message):
+    """A row of the feed that changed nothing: its place, the terminal it claims, and why."""
+
+    position: str
+    terminal_no: str | None
+    reason: Reason
+
+
+class SyncReport(Message):
+    """What a synchronisation did; at most the first 1000 refusals are listed.
+
+    `ended` are the terminals whose open loading request was told of the change. `stopped` is why
+    the whole run was refused, in which case nothing was changed.
+    """
+
+    run_id: str
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    refused: tuple[SyncRefusal, ...] = ()
+    ended: tuple[str, ...] = ()
+    stopped: Reason | None = None

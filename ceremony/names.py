@@ -1,0 +1,36 @@
+"""Names that several processes must agree on: in Temporal, in tables, in URLs."""
+
+from typing import Final
+
+CEREMONY_QUEUE: Final = "keyfill-ceremony"
+KEYS_QUEUE: Final = "keyfill-keys"
+
+LOADING_REQUEST: Final = "LoadingRequest"
+REGISTRY_SYNC: Final = "RegistrySync"
+REGISTRY_SYNC_ID: Final = "registry-sync"
+
+SEARCH_REQUEST: Final = "KeyfillRequest"
+SEARCH_STAGE: Final = "KeyfillStage"
+SEARCH_TERMINAL: Final = "KeyfillTerminal"
+SEARCH_FIRST: Final = "KeyfillFirstAdministrator"
+SEARCH_SECOND: Final = "KeyfillSecondAdministrator"
+SEARCH_BRANCH: Final = "KeyfillBranch"
+
+TOKEN_FORMATS: Final = ("oaep-jws",)
+"""Key token formats that this release makes, in no order of preference."""
+
+
+def loading_request_id(terminal_no: str) -> str:
+    """The workflow id: one per terminal, so that Temporal itself keeps one open request each."""
+    return f"loading-request/{terminal_no}"
+
+
+SIGNAL_REQUEST_REPEATED: Final = "request_repeated"
+SIGNAL_CODE_REQUESTED: Final = "code_requested"
+SIGNAL_APPLICATION: Final = "application_submitted"
+SIGNAL_DECISION: Final = "decision_submitted"
+SIGNAL_CONFIRMATION: Final = "confirmation_submitted"
+SIGNAL_RECEIPT: Final = "receipt_submitted"
+SIGNAL_CANCELLATION: Final = "cancellation_submitted"
+SIGNAL_REGISTRY_CHANGED: Final = "registry_changed"
+QUERY_STATUS: Final = "status"

@@ -1,0 +1,244 @@
+"""The release rule: may this key exist? Asked by the key worker, who believes nobody.
+
+Independent of the reducer and of everything that the workflow, the database or the API say: it
+takes signed texts, the trust file, the key worker's own secrets and clock, and proves the whole
+authorisation again. There is no other way to a `Grant`.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from ceremony.checks import APPLICATION_SECONDS, APPROVAL_SECONDS, CLOCK_SKEW_SECONDS
+from ceremony.codes import CodeBook, EdgeSeal, TypedCode
+from ceremony.eppcertificate import EntryError
+from ceremony.qr import VALID_SECONDS, QrContents, QrError, QrSeal, qr_digest
+from ceremony.reasons import Reason
+from ceremony.registry import read_credential_entry, read_terminal_entry
+from ceremony.standing import Standing, standing_of
+from ceremony.statements import (
+    ApplicationPayload,
+    ConfirmationPayload,
+    DecisionPayload,
+    Payload,
+    RequestPayload,
+    request_id_of,
+)
+from ceremony.trust import Trust
+from ceremony.verification import EnrolledKey, StatementError, Verified, verify
+
+CHECKS: Final = (
+    "signatures",
+    "registry-entries",
+    "dual-control",
+    "qr-code",
+    "sms-code",
+    "approval-code",
+    "expiry",
+)
+"""What a release record says was checked; `may_release` grants only if all of it holds."""
+
+P = TypeVar("P", bound=Payload)
+
+
+class ReleaseRefused(Exception):
+    """The key worker makes no key: `reason` is the code, and the message holds nothing else."""
+
+    def __init__(self, reason: Reason) -> None:
+        """Refuse for this reason."""
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The four statements as texts, and the typed codes as they travelled with two of them."""
+
+    request: str
+    application: str
+    decision: str
+    confirmation: str
+    qr_n: int
+    qr_expires_at: int
+    sms_code: TypedCode
+    approval_code: TypedCode
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The envelopes in force now: the terminal's and both administrators'."""
+
+    terminal: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSecrets:
+    """The key worker's own means to prove codes and QR codes."""
+
+    codes: CodeBook
+    edge: EdgeSeal
+    qr: QrSeal
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A proved authorisation: everything verified, nothing taken on trust."""
+
+    request_id: str
+    request: Verified[RequestPayload]
+    application: Verified[ApplicationPayload]
+    decision: Verified[DecisionPayload]
+    confirmation: Verified[ConfirmationPayload]
+    standing: Standing
+    checks: tuple[str, ...] = CHECKS
+
+
+def may_release(
+    statements: Statements, entries: Entries, trust: Trust, secrets: ReleaseSecrets, *, now: int
+) -> Grant:
+    """Prove that a terminal master key may be made for this terminal now.
+
+    Args:
+        statements: the four statements and the typed codes.
+        entries: the registry entries that are in force now.
+        trust: the trust file.
+        secrets: to recompute codes and QR codes.
+        now: the key worker's own clock, Unix seconds.
+
+    Raises:
+        ReleaseRefused: with the reason code of the first rule that does not hold.
+    """
+    grant = may_rewrap(statements, entries, trust, secrets, now=now)
+    if grant.application.payload.expires_at <= now:
+        raise ReleaseRefused(Reason.STATEMENT_EXPIRED)
+    if grant.decision.payload.expires_at <= now:
+        raise ReleaseRefused(Reason.APPROVAL_EXPIRED)
+    return grant
+
+
+def may_rewrap(
+    statements: Statements, entries: Entries, trust: Trust, secrets: ReleaseSecrets, *, now: int
+) -> Grant:
+    """Prove the same as `may_release`, but for a key that was released before approval expired.
+
+    Raises:
+        ReleaseRefused: with the reason code of the first rule that does not hold.
+    """
+    standing = _standing(entries, trust, now)
+    device = (standing.terminal.device_key,)
+    request = _proved(statements.request, RequestPayload, device, trust)
+    request_id = request_id_of(request.digest)
+    application = _proved(statements.application, ApplicationPayload, (standing.first.key,), trust)
+    decision = _proved(statements.decision, DecisionPayload, (standing.second.key,), trust)
+    confirmation = _proved(statements.confirmation, ConfirmationPayload, device, trust)
+    grant = Grant(request_id, request, application, decision, confirmation, standing)
+    _check_subject(grant)
+    _check_people(grant)
+    _check_order(grant, now)
+    _check_qr(grant, statements, secrets.qr)
+    _check_codes(grant, statements, secrets)
+    return grant
+
+
+def _standing(entries: Entries, trust: Trust, now: int) -> Standing:
+    try:
+        return standing_of(
+            read_terminal_entry(entries.terminal, trust, now=now),
+            read_credential_entry(entries.first, trust, now=now),
+            read_credential_entry(entries.second, trust, now=now),
+        )
+    except EntryError as error:
+        raise ReleaseRefused(error.reason) from error
+
+
+def _proved(
+    text: str, expected: type[P], keys: tuple[EnrolledKey, ...], trust: Trust
+) -> Verified[P]:
+    try:
+        return verify(text, expected, keys, audience=trust.audience, passkeys=trust.passkeys)
+    except StatementError as error:
+        raise ReleaseRefused(error.reason) from error
+
+
+def _check_subject(grant: Grant) -> None:
+    entry, epp = grant.standing.terminal.entry, grant.standing.terminal.epp
+    if grant.request.payload.terminal_no != entry.terminal_no:
+        raise ReleaseRefused(Reason.WRONG_TERMINAL)
+    if grant.request.payload.epp_fingerprint != epp.fingerprint:
+        raise ReleaseRefused(Reason.WRONG_EPP)
+    for said in (grant.application.payload, grant.decision.payload, grant.confirmation.payload):
+        if said.request_id != grant.request_id:
+            raise ReleaseRefused(Reason.WRONG_REQUEST)
+        if said.terminal_no != entry.terminal_no:
+            raise ReleaseRefused(Reason.WRONG_TERMINAL)
+        if said.epp_fingerprint != epp.fingerprint:
+            raise ReleaseRefused(Reason.WRONG_EPP)
+    for approved in (grant.application.payload, grant.decision.payload):
+        if approved.registry_digest != grant.standing.registry_digest:
+            raise ReleaseRefused(Reason.REGISTRY_CHANGED)
+
+
+def _check_people(grant: Grant) -> None:
+    first, second = grant.standing.first.entry, grant.standing.second.entry
+    if grant.application.payload.administrator != first.staff_no:
+        raise ReleaseRefused(Reason.NOT_FIRST_ADMINISTRATOR)
+    if grant.decision.payload.administrator != second.staff_no:
+        raise ReleaseRefused(Reason.NOT_SECOND_ADMINISTRATOR)
+    if grant.confirmation.payload.administrator != first.staff_no:
+        raise ReleaseRefused(Reason.ADMINISTRATOR_WRONG)
+
+
+def _check_order(grant: Grant, now: int) -> None:
+    application, decision = grant.application.payload, grant.decision.payload
+    if decision.decision != "approve":
+        raise ReleaseRefused(Reason.NOT_APPROVED)
+    if decision.application_digest != grant.application.digest:
+        raise ReleaseRefused(Reason.WRONG_APPLICATION)
+    if decision.iat > now + CLOCK_SKEW_SECONDS or application.iat > now + CLOCK_SKEW_SECONDS:
+        raise ReleaseRefused(Reason.STALE)
+    if application.expires_at > application.iat + APPLICATION_SECONDS:
+        raise ReleaseRefused(Reason.EXPIRY_TOO_LATE)
+    if decision.expires_at > decision.iat + APPROVAL_SECONDS:
+        raise ReleaseRefused(Reason.EXPIRY_TOO_LATE)
+
+
+def _check_qr(grant: Grant, statements: Statements, seal: QrSeal) -> None:
+    contents = QrContents(
+        request_id=grant.request_id,
+        terminal_no=grant.standing.terminal.entry.terminal_no,
+        n=statements.qr_n,
+        expires_at=statements.qr_expires_at,
+    )
+    try:
+        digest = qr_digest(seal.token(contents))
+    except QrError as error:
+        raise ReleaseRefused(error.reason) from error
+    said = grant.application.payload
+    if not digest == said.qr_digest == grant.confirmation.payload.qr_digest:
+        raise ReleaseRefused(Reason.QR_REFUSED)
+    shown_from = statements.qr_expires_at - VALID_SECONDS
+    if not (
+        shown_from - CLOCK_SKEW_SECONDS <= said.iat <= statements.qr_expires_at + CLOCK_SKEW_SECONDS
+    ):
+        raise ReleaseRefused(Reason.QR_EXPIRED)
+
+
+def _check_codes(grant: Grant, statements: Statements, secrets: ReleaseSecrets) -> None:
+    scope = grant.standing.code_scope(grant.request_id)
+    try:
+        sms_code = secrets.codes.sms_code(scope, statements.sms_code.n)
+    except ValueError as error:
+        raise ReleaseRefused(Reason.SMS_CODE_WRONG) from error
+    if not secrets.edge.matches(
+        statements.sms_code, "sms", grant.request_id, grant.application.digest, sms_code
+    ):
+        raise ReleaseRefused(Reason.SMS_CODE_WRONG)
+    if not secrets.edge.matches(
+        statements.approval_code,
+        "approval",
+        grant.request_id,
+        grant.confirmation.digest,
+        secrets.codes.approval_code(scope),
+    ):
+        raise ReleaseRefused(Reason.APPROVAL_CODE_WRONG)
