@@ -1,0 +1,83 @@
+"""The audit trail: written in the transaction of what it tells, never changed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from records.redaction import without_numbers
+from records.tables.audit_event import ActorKind, AuditEventRow
+
+
+def write(
+    session: Session,
+    event: str,
+    *,
+    at: int,
+    actor_kind: ActorKind,
+    actor: str | None = None,
+    request_id: str | None = None,
+    terminal_no: str | None = None,
+    reason: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Add one event; it is durable when the session's transaction is.
+
+    `event` and `reason` are kebab-case codes, `detail` plain JSON values and no secret. Telephone
+    numbers in `actor` and `detail` are masked.
+
+    Raises:
+        TypeError, ValueError: if `detail` is not JSON.
+    """
+    text = json.dumps(
+        dict(detail or {}),
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+    session.add(
+        AuditEventRow(
+            at=at,
+            request_id=request_id,
+            terminal_no=terminal_no,
+            actor_kind=actor_kind,
+            actor=None if actor is None else without_numbers(actor),
+            event=event,
+            reason=reason,
+            detail=without_numbers(text),
+        )
+    )
+    session.flush()
+
+
+def of_request(session: Session, request_id: str) -> Sequence[AuditEventRow]:
+    """The events of a loading request, in the order in which they were written."""
+    return session.exec(
+        select(AuditEventRow)
+        .where(AuditEventRow.request_id == request_id)
+        .order_by(col(AuditEventRow.id))
+    ).all()
+
+
+def of_terminal(
+    session: Session, terminal_no: str, *, after_id: int = 0, limit: int = 200
+) -> Sequence[AuditEventRow]:
+    """The events of a terminal with an id above `after_id`, oldest first, at most `limit`."""
+    return session.exec(
+        select(AuditEventRow)
+        .where(AuditEventRow.terminal_no == terminal_no, col(AuditEventRow.id) > after_id)
+        .order_by(col(AuditEventRow.id))
+        .limit(limit)
+    ).all()
+
+
+def since(session: Session, after_id: int = 0, *, limit: int = 200) -> Sequence[AuditEventRow]:
+    """All events with an id above `after_id`, oldest first, at most `limit`."""
+    return session.exec(
+        select(AuditEventRow)
+        .where(col(AuditEventRow.id) > after_id)
+        .order_by(col(AuditEventRow.id))
+        .limit(limit)
+    ).all()

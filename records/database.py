@@ -1,0 +1,138 @@
+"""The one door to the database for a process: read, write, off-load, ping, close."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
+
+from records.engines import BUSY_TIMEOUT_MS, Use, open_engine, sqlite_path
+from records.failures import DatabaseUnavailable, translated
+from records.schema import METADATA
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 8
+
+
+class Database:
+    """A database with a read side and a write side, safe to share between threads.
+
+    On SQLite every write transaction is BEGIN IMMEDIATE on the process's one writer connection,
+    behind a lock; other processes' writers wait up to `busy_timeout_ms`. On PostgreSQL the same
+    code runs with ordinary row locks. The schema is made by `records.migration`, not here.
+    """
+
+    metadata = METADATA
+
+    def __init__(
+        self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, threads: int = THREADS
+    ) -> None:
+        """Prepare engines for `url`; nothing is opened until first used.
+
+        Raises:
+            ValueError: for an SQLite memory database.
+        """
+        self.sqlite_path = sqlite_path(url)
+        self._readers = open_engine(url, Use.READ, busy_timeout_ms=busy_timeout_ms)
+        self._writer = open_engine(url, Use.WRITE, busy_timeout_ms=busy_timeout_ms)
+        self._one_writer = self.sqlite_path is not None
+        self._write_lock = threading.Lock()
+        self._lock_timeout = busy_timeout_ms / 1000
+        self._inside = threading.local()
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="keyfill-records")
+        self._closed = False
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a session on one consistent snapshot; a write in it is refused by the database.
+
+        Rows stay readable after the block.
+
+        Raises:
+            DatabaseUnavailable: if the database is locked, gone or closed.
+        """
+        self._require_open()
+        with translated(), Session(self._readers, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open a write transaction; it commits at the block's end and rolls back on any error.
+
+        Never call anything outside the process within the block: others wait for its lock. Blocks
+        the thread; in a coroutine go through `run`. Rows stay readable after the block.
+
+        Raises:
+            DatabaseUnavailable: if the database is locked, gone or closed; nothing was written.
+            RuntimeError: if this thread is already inside `write`.
+        """
+        self._require_open()
+        with (
+            self._sole_writer(),
+            translated(),
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            # The session begins lazily; what is decided on must be read under the lock.
+            session.connection()
+            yield session
+
+    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a synchronous function on this database's own bounded threads, and return its result.
+
+        Context variables go along. Cancelling the caller does not stop the function: a transaction
+        that has begun still commits or rolls back.
+
+        Raises:
+            DatabaseUnavailable: if the database is closed.
+        """
+        self._require_open()
+        context = contextvars.copy_context()
+        call = partial(context.run, partial(fn, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+    def ping(self) -> None:
+        """Check that the database answers and has been migrated.
+
+        Raises:
+            DatabaseUnavailable: if it does not or has not.
+        """
+        try:
+            with self.read() as session:
+                session.connection().execute(text("SELECT version_num FROM alembic_version"))
+        except SQLAlchemyError as error:
+            raise DatabaseUnavailable("not migrated") from error
+
+    def close(self) -> None:
+        """Let running work finish, then close every connection. May be called twice."""
+        self._closed = True
+        self._executor.shutdown(wait=True)
+        self._readers.dispose()
+        self._writer.dispose()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise DatabaseUnavailable("closed")
+
+    @contextmanager
+    def _sole_writer(self) -> Iterator[None]:
+        if getattr(self._inside, "write", False):
+            raise RuntimeError("write() inside write() of the same thread")
+        if self._one_writer and not self._write_lock.acquire(timeout=self._lock_timeout):
+            raise DatabaseUnavailable("the writer is busy")
+        self._inside.write = True
+        try:
+            yield
+        finally:
+            self._inside.write = False
+            if self._one_writer:
+                self._write_lock.release()

@@ -1,0 +1,118 @@
+"""The host's copies of the keys and the tokens that carried them, as the key worker published them.
+
+The key worker's own journal decides; these rows are what everyone else sees of it.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import or_, update
+from sqlmodel import Session, col, select
+
+from records.inserting import find_or_create
+from records.tables.key import KeyRow, KeyState
+from records.tables.token import TokenRow
+
+
+def publish_key(session: Session, row: KeyRow) -> tuple[KeyRow, bool]:
+    """Store a loading request's key unless it has one; return the stored one and if it is new."""
+    return find_or_create(session, row)
+
+
+def publish_token(session: Session, row: TokenRow) -> tuple[TokenRow, bool]:
+    """Store the token that answers a confirmation unless it has one; its key must be published.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: if the key is not published, or another confirmation has
+            this ordinal or these bytes.
+    """
+    return find_or_create(session, row)
+
+
+def key(session: Session, request_id: str) -> KeyRow | None:
+    """The key of a loading request."""
+    return session.get(KeyRow, request_id)
+
+
+def active_key(session: Session, terminal_no: str) -> KeyRow | None:
+    """The terminal's active key."""
+    return session.exec(
+        select(KeyRow).where(KeyRow.terminal_no == terminal_no, KeyRow.state == KeyState.ACTIVE)
+    ).one_or_none()
+
+
+def keys_of_terminal(session: Session, terminal_no: str) -> Sequence[KeyRow]:
+    """Every key of a terminal, the newest first."""
+    return session.exec(
+        select(KeyRow)
+        .where(KeyRow.terminal_no == terminal_no)
+        .order_by(col(KeyRow.released_at).desc(), col(KeyRow.request_id))
+    ).all()
+
+
+def token_for(session: Session, confirmation_digest: str) -> TokenRow | None:
+    """The token that answers this confirmation."""
+    return session.get(TokenRow, confirmation_digest)
+
+
+def tokens_of(session: Session, request_id: str) -> Sequence[TokenRow]:
+    """The tokens of a loading request, the release's first."""
+    return session.exec(
+        select(TokenRow).where(TokenRow.request_id == request_id).order_by(col(TokenRow.ordinal))
+    ).all()
+
+
+def set_state(
+    session: Session,
+    request_id: str,
+    from_states: Collection[KeyState],
+    to_state: KeyState,
+    *,
+    now: int,
+) -> bool:
+    """Move a key's state if it is one of `from_states`; False if it is not, or there is no key.
+
+    Notes the time of activation or retirement. Retire a terminal's active key before another is
+    made active.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: if the terminal would have two active keys.
+    """
+    values: dict[str, Any] = {"state": to_state}
+    if to_state is KeyState.ACTIVE:
+        values["activated_at"] = now
+    if to_state is KeyState.RETIRED:
+        values["retired_at"] = now
+    moved = session.exec(
+        update(KeyRow)
+        .where(col(KeyRow.request_id) == request_id, col(KeyRow.state).in_(from_states))
+        .values(**values)
+    )
+    return bool(moved.rowcount)
+
+
+def retire_active(session: Session, terminal_no: str, *, except_request_id: str, now: int) -> bool:
+    """Retire the terminal's active key, unless it is that of `except_request_id`; False if none."""
+    retired = session.exec(
+        update(KeyRow)
+        .where(
+            col(KeyRow.terminal_no) == terminal_no,
+            col(KeyRow.state) == KeyState.ACTIVE,
+            col(KeyRow.request_id) != except_request_id,
+        )
+        .values(state=KeyState.RETIRED, retired_at=now)
+    )
+    return bool(retired.rowcount)
+
+
+def set_kcv(session: Session, request_id: str, kcv: str) -> bool:
+    """Note a key's check value, after a receipt only; False if there is no key or another value."""
+    noted = session.exec(
+        update(KeyRow)
+        .where(
+            col(KeyRow.request_id) == request_id,
+            or_(col(KeyRow.kcv).is_(None), col(KeyRow.kcv) == kcv),
+        )
+        .values(kcv=kcv)
+    )
+    return bool(noted.rowcount)

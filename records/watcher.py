@@ -1,0 +1,217 @@
+"""Waiting for the database to change, without polling tables."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+from sqlmodel import Session
+
+from records.database import Database
+from records.failures import translated
+
+T = TypeVar("T")
+
+INTERVAL: Final = 0.02
+BLIND_INTERVAL: Final = 0.2
+
+
+class ChangeProbe(Protocol):
+    """Tells cheaply whether anything was committed since the last look."""
+
+    interval: float
+
+    def look(self) -> int:
+        """A number that differs from the last one if anybody committed in between."""
+        ...
+
+    def close(self) -> None:
+        """Release what the probe holds."""
+        ...
+
+
+class SqliteProbe:
+    """`PRAGMA data_version`: changes when any *other* connection, of any process, commits.
+
+    Hence a connection of its own, which never writes: this process's writer is another one.
+    It takes microseconds and no table is read, so it may run on the event loop.
+    """
+
+    interval = INTERVAL
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, which must exist."""
+        self._connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=0,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        self._failures = 0
+
+    def look(self) -> int:
+        """See the protocol; an error counts as a change, so that waiters meet the real cause."""
+        try:
+            [(version,)] = self._connection.execute("PRAGMA data_version").fetchall()
+        except sqlite3.Error:
+            self._failures += 1
+            return -self._failures
+        return int(version)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class BlindProbe:
+    """For a database without such a number: every look counts as a change, at a slower pace."""
+
+    interval = BLIND_INTERVAL
+
+    def __init__(self) -> None:
+        """Start counting."""
+        self._looks = 0
+
+    def look(self) -> int:
+        """See the protocol."""
+        self._looks += 1
+        return self._looks
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@dataclass(eq=False)
+class _Waiter:
+    evaluate: Callable[[Session], Any]
+    seen: int
+    answer: "asyncio.Future[Any]" = field(repr=False)
+
+
+class ChangeWatcher:
+    """One per process and event loop; looks for changes only while somebody waits."""
+
+    def __init__(self, database: Database) -> None:
+        """Watch `database`; nothing is opened until the first wait."""
+        self._database = database
+        self._probe: ChangeProbe | None = None
+        self._waiters: set[_Waiter] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def wait_for(self, fn: Callable[[Session], T | None], timeout: float) -> T | None:
+        """Return the first result of `fn` that is not None, or None after `timeout` seconds.
+
+        `fn` gets a read session in a worker thread; it is evaluated at once, after every change
+        (by this process or another), and once more at the end. It must be quick and may be called
+        any number of times. Several waiters share one transaction.
+
+        Raises:
+            DatabaseUnavailable: if the database is locked, gone or closed.
+            Exception: whatever `fn` raises.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout
+        # The look comes before the evaluation: a commit in between counts as unseen.
+        seen = await self._look()
+        value: T | None = await self._evaluate(fn)
+        remaining = deadline - asyncio.get_running_loop().time()
+        if value is not None or remaining <= 0 or self._closed:
+            return value
+        waiter = _Waiter(fn, seen, asyncio.get_running_loop().create_future())
+        self._waiters.add(waiter)
+        self._start()
+        try:
+            await asyncio.wait((waiter.answer,), timeout=remaining)
+        finally:
+            self._waiters.discard(waiter)
+        if waiter.answer.done():
+            answer: T | None = waiter.answer.result()
+            return answer
+        return await self._evaluate(fn)
+
+    async def close(self) -> None:
+        """End every wait with None and stop looking. May be called twice."""
+        self._closed = True
+        for waiter in self._waiters:
+            _settle(waiter, None)
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
+
+    async def _look(self) -> int:
+        if self._probe is None:
+            # The file exists, migrated or not, once a connection of the database was made.
+            await self._database.run(self._database.ping)
+        if self._probe is None:
+            path = self._database.sqlite_path
+            self._probe = BlindProbe() if path is None else SqliteProbe(path)
+        return self._probe.look()
+
+    async def _evaluate(self, fn: Callable[[Session], T | None]) -> T | None:
+        [outcome] = await self._database.run(self._evaluate_all, [fn])
+        if isinstance(outcome, _Raised):
+            raise outcome.error
+        answer: T | None = outcome
+        return answer
+
+    def _evaluate_all(self, fns: Sequence[Callable[[Session], Any]]) -> list[Any]:
+        outcomes: list[Any] = []
+        with self._database.read() as session:
+            for fn in fns:
+                try:
+                    with translated():
+                        outcomes.append(fn(session))
+                except Exception as error:  # noqa: BLE001 - it is raised in the waiter
+                    # One waiter's mistake must not end the others' wait; closing, unlike rolling
+                    # back, leaves the rows readable that they were given.
+                    session.close()
+                    outcomes.append(_Raised(error))
+        return outcomes
+
+    def _start(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._watch(), name="keyfill-change-watcher")
+
+    async def _watch(self) -> None:
+        while self._waiters and self._probe is not None:
+            version = self._probe.look()
+            stale = [waiter for waiter in self._waiters if waiter.seen != version]
+            if stale:
+                await self._tell(stale, version)
+            await asyncio.sleep(self._probe.interval)
+
+    async def _tell(self, waiters: Sequence[_Waiter], version: int) -> None:
+        try:
+            outcomes = await self._database.run(
+                self._evaluate_all, [waiter.evaluate for waiter in waiters]
+            )
+        except Exception as error:  # noqa: BLE001 - it is raised in every waiter
+            outcomes = [_Raised(error)] * len(waiters)
+        for waiter, outcome in zip(waiters, outcomes, strict=True):
+            if outcome is None:
+                waiter.seen = version
+            else:
+                _settle(waiter, outcome)
+
+
+@dataclass(frozen=True)
+class _Raised:
+    error: Exception
+
+
+def _settle(waiter: _Waiter, outcome: object) -> None:
+    if waiter.answer.done():
+        return
+    if isinstance(outcome, _Raised):
+        waiter.answer.set_exception(outcome.error)
+    else:
+        waiter.answer.set_result(outcome)

@@ -1,0 +1,174 @@
+"""The migrations make exactly the models' schema, go up and down, and protect what is for ever."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from records import audit, migration, submissions, verdicts
+from records.database import Database
+from records.engines import Use, open_engine
+from records.failures import DatabaseUnavailable
+from records.schema import METADATA
+from records.tables.audit_event import ActorKind
+from records.tables.submission import SubmissionRow
+from records.tables.verdict import VerdictRow
+
+ROOT = Path(__file__).parents[2]
+
+
+def objects(path: Path) -> dict[str, list[str]]:
+    """The tables and indexes of a file, each as its statement's lines in order."""
+    connection = sqlite3.connect(path)
+    rows = connection.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'index') "
+        "AND name NOT LIKE 'sqlite_%' AND name <> 'alembic_version'"
+    ).fetchall()
+    connection.close()
+    return {name: sorted(line.strip(" \t,") for line in sql.split("\n")) for name, sql in rows}
+
+
+def test_the_migrations_make_the_models_schema(tmp_path: Path) -> None:
+    """Every table, column, check, key and partial index of the models, and nothing else."""
+    migrated, modelled = tmp_path / "migrated.db", tmp_path / "modelled.db"
+    migration.upgrade(f"sqlite:///{migrated}")
+    engine = open_engine(f"sqlite:///{modelled}", Use.MIGRATE)
+    with engine.begin() as connection:
+        METADATA.create_all(connection)
+    assert objects(migrated) == objects(modelled)
+    assert len(METADATA.tables) == 15
+
+
+def test_alembic_finds_no_difference(database_url: str) -> None:
+    """Alembic's own comparison of the migrated database with the models is empty."""
+    with open_engine(database_url, Use.MIGRATE).begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_up_down_up(tmp_path: Path) -> None:
+    """Each revision can be undone to nothing and done again."""
+    path = tmp_path / "keyfill.db"
+    url = f"sqlite:///{path}"
+    assert migration.current(url) is None
+    assert not path.exists()
+    migration.upgrade(url)
+    assert migration.current(url) == migration.head() == "0001"
+    assert migration.is_current(url)
+    made = objects(path)
+    migration.upgrade(url)
+    migration.downgrade(url, "base")
+    assert migration.current(url) is None
+    assert not migration.is_current(url)
+    assert objects(path) == {}
+    migration.upgrade(url)
+    assert objects(path) == made
+
+
+def test_a_missing_folder_is_an_outage(tmp_path: Path) -> None:
+    """Upgrading into a folder that does not exist raises the typed error."""
+    with pytest.raises(DatabaseUnavailable):
+        migration.upgrade(f"sqlite:///{tmp_path / 'no' / 'keyfill.db'}")
+
+
+def test_a_migration_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration that breaks half-way leaves the database as it was."""
+    broken = tmp_path / "migrations"
+    shutil.copytree(migration.MIGRATIONS, broken)
+    script = broken / "versions" / "0001_first_schema.py"
+    script.write_text(script.read_text().replace("    _people()\n", "    _nobody()\n"))
+    monkeypatch.setattr(migration, "MIGRATIONS", broken)
+    path = tmp_path / "keyfill.db"
+    with pytest.raises(NameError):
+        migration.upgrade(f"sqlite:///{path}")
+    assert objects(path) == {}
+
+
+def test_two_processes_may_upgrade_at_once(tmp_path: Path) -> None:
+    """Two processes that start on a fresh folder both succeed."""
+    url = f"sqlite:///{tmp_path / 'keyfill.db'}"
+    program = f"from records import migration; migration.upgrade({url!r})"
+    processes = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+    assert migration.is_current(url)
+
+
+def test_a_drafted_revision_of_an_equal_schema_is_empty(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The developer's tool writes a revision file; with nothing to do it does nothing."""
+    copy = tmp_path / "migrations"
+    shutil.copytree(migration.MIGRATIONS, copy)
+    monkeypatch.setattr(migration, "MIGRATIONS", copy)
+    drafted = migration.draft_revision(database_url, "nothing").read_text()
+    assert "pass" in drafted
+    assert "op.create" not in drafted
+    assert "down_revision: str | None = '0001'" in drafted
+
+
+CHANGES = (
+    "UPDATE audit_events SET event = 'other'",
+    "DELETE FROM audit_events",
+    "REPLACE INTO audit_events (id, at, actor_kind, event, detail) "
+    "VALUES (1, 2, 'system', 'x', '')",
+    "UPDATE verdicts SET accepted = false",
+    "DELETE FROM verdicts",
+    "UPDATE submissions SET code_mac = 'other'",
+)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_for_ever_refuses_change(
+    database: Database,
+    change: str,
+    verdict_row: Callable[..., VerdictRow],
+    submission_row: Callable[..., SubmissionRow],
+) -> None:
+    """The database itself refuses to change audit events, verdicts and submissions."""
+    with database.write() as session:
+        audit.write(session, "opened", at=1, actor_kind=ActorKind.SYSTEM)
+        verdicts.add(session, verdict_row())
+        submissions.receive(session, submission_row())
+    with pytest.raises(IntegrityError, match="is refused"), database.write() as session:
+        session.connection().execute(text(change))
+    with database.read() as session:
+        assert [event.event for event in audit.since(session)] == ["opened"]
+
+
+def test_broken_references_stop_a_migration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Foreign keys are off while a migration runs, so they are checked at its end."""
+    broken = tmp_path / "migrations"
+    shutil.copytree(migration.MIGRATIONS, broken)
+    script = broken / "versions" / "0001_first_schema.py"
+    insert = (
+        "    op.execute(\"INSERT INTO tokens VALUES ('c', 'nobody', 1, 'f', 'a', 'v', 't', 1)\")\n"
+    )
+    script.write_text(script.read_text().replace("    _people()\n", f"    _people()\n{insert}"))
+    monkeypatch.setattr(migration, "MIGRATIONS", broken)
+    path = tmp_path / "keyfill.db"
+    with pytest.raises(IntegrityError, match="tokens refers to a missing row of keys"):
+        migration.upgrade(f"sqlite:///{path}")
+    assert objects(path) == {}
+
+
+def test_no_column_for_a_telephone_number() -> None:
+    """No table has a column that by its name would hold a number in clear."""
+    allowed = {"number_digest", "to_masked"}
+    suspicious = ("number", "phone", "msisdn", "mobile", "to_")
+    named = {
+        column.name
+        for table in METADATA.tables.values()
+        for column in table.columns
+        if any(word in column.name for word in suspicious)
+    }
+    assert named <= allowed
