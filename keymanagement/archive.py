@@ -1,0 +1,44 @@
+"""The archive port: where the key worker reads what it will verify, and publishes what it did.
+
+What comes out of an archive is believed for nothing: texts are verified, codes recomputed. What
+goes in is a copy for others; the journal alone decides.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ceremony.codes import TypedCode
+from ceremony.release_rule import Entries
+from keymanagement.journalrows import HeldKey, IssuedToken
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedStatement:
+    """A statement text as received, the typed code that came with it, and its QR code's numbers."""
+
+    text: str
+    code: TypedCode | None = None
+    qr_n: int | None = None
+    qr_expires_at: int | None = None
+
+
+class Archive(Protocol):
+    """Reads statements and registry entries, and publishes keys and tokens, find-or-create."""
+
+    def statement(self, digest: str) -> ArchivedStatement | None:
+        """The statement stored under this digest."""
+        ...
+
+    def entries(self, terminal_no: str) -> Entries | None:
+        """The envelopes in force for a terminal and its two administrators."""
+        ...
+
+    def publish_token(self, terminal_no: str, key: HeldKey, token: IssuedToken) -> None:
+        """Publish a released key (host's copy, release record) and one of its tokens."""
+        ...
+
+    def publish_settlement(
+        self, key: HeldKey, kcv: str | None, retired: tuple[HeldKey, ...], now: int
+    ) -> None:
+        """Publish a key's state, its KCV if it was confirmed, and the keys it retired."""
+        ...

@@ -1,0 +1,268 @@
+"""The key worker's journal: what makes a release happen once, whatever Temporal does.
+
+Intent first, then the act, then the outcome in one transaction. Every method finds or creates: a
+call repeated after a crash, by a retry, a reset or a second worker reads the winner's row, so a
+request has one key and a confirmation one token, byte for byte. The order of a release is
+`begin_release`, `token_for`, (make key and token), `save_key_and_first_token`; of a re-wrap
+`token_for`, (make token), `save_rewrap`; then `settle`.
+
+A crash between intent and outcome leaves an intent without a key: nothing went out, and the next
+call makes the key. Methods block for as long as the disk does; call them off the event loop.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, Self
+
+from keymanagement.journalerrors import (
+    JournalConflict,
+    NonceReused,
+    RewrapsExhausted,
+)
+from keymanagement.journalfile import JournalFile
+from keymanagement.journalrows import (
+    ENTRIES,
+    KEYS,
+    RELEASES,
+    TABLES,
+    TOKENS,
+    WRONG_CODES,
+    HeldKey,
+    IssuedToken,
+    KeyState,
+    NewKey,
+    NewToken,
+    ReleaseIntent,
+    Reliance,
+    Settlement,
+    row_of,
+)
+from keymanagement.kcvseal import KcvSeal
+from keymanagement.reliance import rely_on
+from keymanagement.settling import settle
+
+MOST_REWRAPS: Final = 3
+
+
+class Journal:
+    """The journal of one key worker; safe for threads and for several processes on one host."""
+
+    def __init__(self, path: Path, kek: bytes, *, create: bool = False) -> None:
+        """Open the journal under its KEK; with `create`, make an empty one if there is none.
+
+        Only setting up creates: a key worker that found no journal and went on would not know
+        which keys it has released.
+
+        Raises:
+            JournalMissing: if there is none and `create` is not given.
+            JournalCorrupt: if it was changed from outside, or is under another KEK.
+            KekInvalid: if the KEK is not 32 bytes.
+        """
+        self._kcvs = KcvSeal(kek)
+        self._file = JournalFile(path, kek, TABLES, create=create)
+
+    def __enter__(self) -> Self:
+        """Hold the journal for a block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def verify(self) -> None:
+        """Check every row; its time grows with the journal.
+
+        Raises:
+            JournalCorrupt: at the first row that is not as it was written.
+        """
+        with self._file.transaction(write=False):
+            self._file.verify()
+
+    def begin_release(self, intent: ReleaseIntent) -> ReleaseIntent:
+        """Write the intent to release, or return the one that was first.
+
+        The returned intent may name another confirmation, of a terminal that lost its nonce.
+
+        Raises:
+            JournalConflict: if the first names another terminal or EPP.
+        """
+        with self._file.transaction():
+            first = self._release(intent.request_id)
+            if first is None:
+                self._file.insert(RELEASES, row_of(intent, RELEASES))
+                return intent
+        if (first.terminal_no, first.epp_fingerprint) != (
+            intent.terminal_no,
+            intent.epp_fingerprint,
+        ):
+            raise JournalConflict("the request was released for another terminal or EPP")
+        return first
+
+    def release_of(self, request_id: str) -> ReleaseIntent | None:
+        """Return the intent of a request."""
+        with self._file.transaction(write=False):
+            return self._release(request_id)
+
+    def key_of(self, request_id: str) -> HeldKey | None:
+        """Return the key of a request."""
+        with self._file.transaction(write=False):
+            return self._key(request_id)
+
+    def kcv_of(self, request_id: str) -> str:
+        """Open the sealed KCV of a request's key: to check a receipt, for nothing else.
+
+        Raises:
+            JournalConflict: if the request has no key.
+            SealedKcvInvalid: if it was not sealed for this request.
+        """
+        with self._file.transaction(write=False):
+            row = self._file.get(KEYS, request_id=request_id)
+        if row is None:
+            raise JournalConflict("the request has no key")
+        return self._kcvs.open(request_id, row["kcv_sealed"])
+
+    def kcv_digest(self, request_id: str, kcv: str) -> str:
+        """Commit to a KCV in a release record, in a form that guessing does not undo."""
+        return self._kcvs.digest(request_id, kcv)
+
+    def token_for(self, confirmation_digest: str) -> IssuedToken | None:
+        """Return the token that answers a confirmation, if one was made."""
+        with self._file.transaction(write=False):
+            return self._token(confirmation_digest)
+
+    def tokens_of(self, request_id: str) -> tuple[IssuedToken, ...]:
+        """Return a request's tokens, first one first."""
+        with self._file.transaction(write=False):
+            return self._tokens(request_id)
+
+    def save_key_and_first_token(self, key: NewKey, token: NewToken) -> tuple[HeldKey, IssuedToken]:
+        """Write a request's key and its first token together, or return those that were first.
+
+        The returned token is the one of ordinal 0. If it answers another confirmation than the
+        caller's, that caller lost a race and has to wrap the winner's key again.
+
+        Raises:
+            JournalConflict: if there is no intent, key and token are of different requests, or
+                the confirmation has a token of another request.
+        """
+        if key.request_id != token.request_id:
+            raise JournalConflict("key and token are of different requests")
+        with self._file.transaction():
+            if self._release(key.request_id) is None:
+                raise JournalConflict("no release was begun for this request")
+            held = self._key(key.request_id)
+            if held is not None:
+                return held, self._tokens(key.request_id)[0]
+            if self._token(token.confirmation_digest) is not None:
+                raise JournalConflict("the confirmation is another request's")
+            row = key.row(self._kcvs.seal(key.request_id, key.kcv))
+            self._file.insert(KEYS, row)
+            return HeldKey.of_row(row), self._insert_token(token, 0)
+
+    def save_rewrap(self, token: NewToken) -> IssuedToken:
+        """Write one more token of a released key, or return the confirmation's if it has one.
+
+        Raises:
+            RewrapsExhausted: if three were written already.
+            NonceReused: if another confirmation of the request had this EPP nonce.
+            JournalConflict: if the request has no key, its receipt is in, or the confirmation
+                is another request's.
+        """
+        with self._file.transaction():
+            winner = self._token(token.confirmation_digest)
+            if winner is not None:
+                if winner.request_id != token.request_id:
+                    raise JournalConflict("the confirmation is another request's")
+                return winner
+            held = self._key(token.request_id)
+            if held is None or held.state is not KeyState.RELEASED:
+                raise JournalConflict("only a released key is wrapped again")
+            before = self._tokens(token.request_id)
+            if any(other.krd_nonce == token.krd_nonce for other in before):
+                raise NonceReused("the EPP's nonce answered another confirmation")
+            if len(before) > MOST_REWRAPS:
+                raise RewrapsExhausted("the key was wrapped again three times")
+            return self._insert_token(token, len(before))
+
+    def settle(
+        self, request_id: str, receipt_digest: str | None, state: KeyState, now: int
+    ) -> Settlement:
+        """Write what a receipt (or, with None, its absence) made of a key; repeatable.
+
+        ACTIVE retires the terminal's previous active key in the same transaction. A key that
+        is UNCONFIRMED may become ACTIVE by a later receipt; one that is active or retired
+        stays so, and the same receipt again gets the same answer. Both answers name all the
+        terminal's retired keys, so that a caller that died before it could pass them on
+        finds them again.
+
+        Raises:
+            ValueError: if `state` is neither ACTIVE nor UNCONFIRMED.
+            JournalConflict: if the request has no key, or another receipt settled it.
+            KeySuperseded: if the terminal has a newer active key.
+        """
+        with self._file.transaction():
+            return settle(self._file, request_id, receipt_digest, state, now)
+
+    def rely_on(self, entries: Iterable[Reliance]) -> None:
+        """Remember the registry entries of one release, all of them or none.
+
+        Raises:
+            EntryRolledBack: if a higher `seq` of one of them was relied on before.
+            EntryForked: if another entry of the same `seq` was.
+        """
+        with self._file.transaction():
+            for entry in entries:
+                rely_on(self._file, entry)
+
+    def known_identity(self, kind: str, name: str) -> str | None:
+        """Return the identity digest last relied on, or None for a subject never relied on.
+
+        A caller that sees another identity without an officer's signature refuses the entry.
+        """
+        with self._file.transaction(write=False):
+            row = self._file.get(ENTRIES, kind=kind, name=name)
+        return None if row is None else str(row["identity_digest"])
+
+    def wrong_codes(self, request_id: str) -> int:
+        """Tell how many wrong codes the key worker was shown for a request."""
+        with self._file.transaction(write=False):
+            row = self._file.get(WRONG_CODES, request_id=request_id)
+        return 0 if row is None else int(row["used"])
+
+    def count_wrong_code(self, request_id: str) -> int:
+        """Count one more wrong code of a request, and return how many that makes."""
+        with self._file.transaction():
+            row = self._file.get(WRONG_CODES, request_id=request_id)
+            if row is None:
+                self._file.insert(WRONG_CODES, {"request_id": request_id, "used": 1})
+                return 1
+            used = int(row["used"]) + 1
+            self._file.update(WRONG_CODES, {"request_id": request_id, "used": used})
+            return used
+
+    def _release(self, request_id: str) -> ReleaseIntent | None:
+        row = self._file.get(RELEASES, request_id=request_id)
+        return None if row is None else ReleaseIntent.of_row(row)
+
+    def _key(self, request_id: str) -> HeldKey | None:
+        row = self._file.get(KEYS, request_id=request_id)
+        return None if row is None else HeldKey.of_row(row)
+
+    def _token(self, confirmation_digest: str) -> IssuedToken | None:
+        row = self._file.get(TOKENS, confirmation_digest=confirmation_digest)
+        return None if row is None else IssuedToken.of_row(row)
+
+    def _tokens(self, request_id: str) -> tuple[IssuedToken, ...]:
+        rows = self._file.find(
+            TOKENS, "request_id = :request_id ORDER BY ordinal", request_id=request_id
+        )
+        return tuple(IssuedToken.of_row(row) for row in rows)
+
+    def _insert_token(self, new: NewToken, ordinal: int) -> IssuedToken:
+        issued = new.issued_as(ordinal)
+        self._file.insert(TOKENS, row_of(issued, TOKENS))
+        return issued

@@ -1,0 +1,50 @@
+"""What the journal refuses, and what can be wrong with its file."""
+
+from ceremony.reasons import Reason
+from keymanagement.port import KeyManagementError
+
+
+class JournalCorrupt(KeyManagementError):
+    """A row was changed, added or deleted from outside, or the journal is under another KEK."""
+
+
+class JournalMissing(KeyManagementError):
+    """There is no journal: an empty one would not remember which keys were released."""
+
+
+class JournalUnavailable(KeyManagementError):
+    """The journal is locked for too long, or its disk is full or broken: try again later."""
+
+
+class JournalConflict(KeyManagementError):
+    """A call contradicts what the journal holds of the same request or confirmation."""
+
+
+class RewrapsExhausted(KeyManagementError):
+    """The key was wrapped again three times already."""
+
+    reason = Reason.REWRAPS_EXHAUSTED
+
+
+class NonceReused(KeyManagementError):
+    """Another confirmation of this request had the same EPP nonce."""
+
+    reason = Reason.NONCE_REUSED
+
+
+class KeySuperseded(KeyManagementError):
+    """The terminal has a newer active key; a late receipt does not bring the older one back."""
+
+
+class EntryRefused(KeyManagementError):
+    """A registry entry is not one to rely on, going by those relied on before."""
+
+    reason = Reason.SEQ_LOWERED
+
+
+class EntryRolledBack(EntryRefused):
+    """The journal relied on a higher `seq` of this entry: an old registry was put back."""
+
+
+class EntryForked(EntryRefused):
+    """The journal relied on another entry of the same `seq`: one of the two is not genuine."""

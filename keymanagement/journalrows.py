@@ -1,0 +1,219 @@
+"""The journal's tables and the typed form of their rows.
+
+Times are Unix seconds; digests, fingerprints and nonces lower-case hex.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Self
+
+from keymanagement.journalfile import Row, Table
+from keymanagement.port import KeyAlgorithm, KeyToken
+
+RELEASES: Final = Table(
+    "releases",
+    {
+        "request_id": "TEXT NOT NULL",
+        "terminal_no": "TEXT NOT NULL",
+        "epp_fingerprint": "TEXT NOT NULL",
+        "confirmation_digest": "TEXT NOT NULL",
+        "intent_at": "INTEGER NOT NULL",
+    },
+    ("request_id",),
+    index="terminal_no",
+)
+KEYS: Final = Table(
+    "keys",
+    {
+        "request_id": "TEXT NOT NULL REFERENCES releases (request_id)",
+        "algorithm": "TEXT NOT NULL",
+        "host_block": "BLOB NOT NULL",
+        "kcv_sealed": "BLOB NOT NULL",
+        "state": "TEXT NOT NULL",
+        "record": "TEXT NOT NULL",
+        "created_at": "INTEGER NOT NULL",
+        "settled_at": "INTEGER",
+        "receipt_digest": "TEXT",
+    },
+    ("request_id",),
+)
+TOKENS: Final = Table(
+    "tokens",
+    {
+        "confirmation_digest": "TEXT NOT NULL",
+        "request_id": "TEXT NOT NULL REFERENCES keys (request_id)",
+        "ordinal": "INTEGER NOT NULL CHECK (ordinal BETWEEN 0 AND 3)",
+        "krd_nonce": "TEXT NOT NULL",
+        "format": "TEXT NOT NULL",
+        "value": "BLOB NOT NULL",
+        "token_digest": "TEXT NOT NULL UNIQUE",
+        "issued_at": "INTEGER NOT NULL",
+    },
+    ("confirmation_digest",),
+    ("UNIQUE (request_id, ordinal)", "UNIQUE (request_id, krd_nonce)"),
+)
+ENTRIES: Final = Table(
+    "entries",
+    {
+        "kind": "TEXT NOT NULL",
+        "name": "TEXT NOT NULL",
+        "seq": "INTEGER NOT NULL",
+        "digest": "TEXT NOT NULL",
+        "identity_digest": "TEXT NOT NULL",
+    },
+    ("kind", "name"),
+)
+WRONG_CODES: Final = Table(
+    "wrong_codes",
+    {"request_id": "TEXT NOT NULL", "used": "INTEGER NOT NULL"},
+    ("request_id",),
+)
+TABLES: Final = (RELEASES, KEYS, TOKENS, ENTRIES, WRONG_CODES)
+
+
+class KeyState(StrEnum):
+    """Where a key stands: released until a receipt, then active, unconfirmed or retired."""
+
+    RELEASED = "released"
+    UNCONFIRMED = "unconfirmed"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseIntent:
+    """That a key is going to be made for a request; the first one written is the only one."""
+
+    request_id: str
+    terminal_no: str
+    epp_fingerprint: str
+    confirmation_digest: str
+    intent_at: int
+
+    @classmethod
+    def of_row(cls, row: Row) -> Self:
+        """Read a verified row."""
+        return cls(**row)
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """What a release made: host's copy, KCV (6 hex digits) and release record (JWS text)."""
+
+    request_id: str
+    algorithm: KeyAlgorithm
+    host_block: bytes = field(repr=False)
+    kcv: str = field(repr=False)
+    record: str = field(repr=False)
+    created_at: int
+
+    def row(self, kcv_sealed: bytes) -> Row:
+        """The row of a key just released, its KCV sealed."""
+        return {
+            "request_id": self.request_id,
+            "algorithm": self.algorithm.value,
+            "host_block": self.host_block,
+            "kcv_sealed": kcv_sealed,
+            "state": KeyState.RELEASED.value,
+            "record": self.record,
+            "created_at": self.created_at,
+            "settled_at": None,
+            "receipt_digest": None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """A key as the journal holds it; its KCV only through `Journal.kcv_of`."""
+
+    request_id: str
+    algorithm: KeyAlgorithm
+    host_block: bytes = field(repr=False)
+    state: KeyState
+    record: str = field(repr=False)
+    created_at: int
+    settled_at: int | None
+    receipt_digest: str | None
+
+    @classmethod
+    def of_row(cls, row: Row) -> Self:
+        """Read a verified row."""
+        members = {name: value for name, value in row.items() if name != "kcv_sealed"}
+        members["algorithm"] = KeyAlgorithm(row["algorithm"])
+        members["state"] = KeyState(row["state"])
+        return cls(**members)
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token just made for one confirmation and the EPP nonce that it names."""
+
+    confirmation_digest: str
+    request_id: str
+    krd_nonce: str
+    token: KeyToken
+    issued_at: int
+
+    def issued_as(self, ordinal: int) -> "IssuedToken":
+        """The token as it is held, with its place among the request's tokens."""
+        return IssuedToken(
+            self.confirmation_digest,
+            self.request_id,
+            ordinal,
+            self.krd_nonce,
+            self.token.format,
+            self.token.value,
+            self.token.digest,
+            self.issued_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token as the journal holds it: the same bytes for the same confirmation, for ever.
+
+    `ordinal` is 0 for the first token of a request and 1 to 3 for those wrapped again.
+    """
+
+    confirmation_digest: str
+    request_id: str
+    ordinal: int
+    krd_nonce: str
+    format: str
+    value: bytes = field(repr=False)
+    token_digest: str
+    issued_at: int
+
+    @classmethod
+    def of_row(cls, row: Row) -> Self:
+        """Read a verified row."""
+        return cls(**row)
+
+
+@dataclass(frozen=True, slots=True)
+class Reliance:
+    """A registry entry that a release relies on.
+
+    `kind` and `name` name its subject (a terminal, a person), `digest` is the entry's statement
+    digest, `identity_digest` digests what only an officer may change: a terminal's EPP
+    certificate and device key, a person's key.
+    """
+
+    kind: str
+    name: str
+    seq: int
+    digest: str
+    identity_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a key stands after a receipt, and all retired keys of its terminal, oldest first."""
+
+    key: HeldKey
+    retired: tuple[HeldKey, ...]
+
+
+def row_of(value: ReleaseIntent | IssuedToken | Reliance, table: Table) -> Row:
+    """Read a table's columns from the dataclass of the same members."""
+    return {name: getattr(value, name) for name in table.columns}

@@ -1,0 +1,283 @@
+"""Release: the one way by which a terminal master key comes to be and goes out.
+
+The key worker believes nobody. It loads statements and entries by digest, proves the whole
+authorisation with `ceremony.release_rule`, writes its intent, makes the key, and writes the
+outcome; only then does anybody see a token. Asked again, it gives the same bytes.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ceremony.messages import ReleaseCommand, ReleaseOutcome
+from ceremony.reasons import Reason
+from ceremony.registry import VerifiedCredential, VerifiedTerminal
+from ceremony.release_rule import (
+    Grant,
+    ReleaseRefused,
+    ReleaseSecrets,
+    Statements,
+    may_release,
+    may_rewrap,
+)
+from ceremony.trust import Trust
+from keymanagement.archive import Archive, ArchivedStatement
+from keymanagement.journal import Journal
+from keymanagement.journalrows import HeldKey, IssuedToken, NewKey, NewToken, ReleaseIntent, Reliance
+from keymanagement.port import (
+    KeyAlgorithm,
+    KeyBinding,
+    KeyManagementError,
+    KeyManager,
+    KeyToken,
+    TokenTerms,
+)
+from keymanagement.releaserecord import RecordSigner
+from keymanagement.strength import require_transport
+
+TOKEN_SECONDS: Final = 86_400
+"""A key token lives as long as AWAITING_RECEIPT does; the EPP's nonce limits it further."""
+WRONG_CODES: Final = 5
+"""Wrong codes that the key worker looks at for one request; it counts by itself."""
+_WRONG_CODE: Final = frozenset({Reason.SMS_CODE_WRONG, Reason.APPROVAL_CODE_WRONG})
+
+
+@dataclass(frozen=True)
+class ReleasePolicy:
+    """What keys this deployment makes."""
+
+    algorithm: KeyAlgorithm = KeyAlgorithm.AES_128
+
+
+class KeyRelease:
+    """Releases and re-wraps keys; safe for threads and several key workers on one journal."""
+
+    def __init__(  # noqa: PLR0913 - each is a collaborator of its own
+        self,
+        *,
+        trust: Trust,
+        secrets: ReleaseSecrets,
+        journal: Journal,
+        manager: KeyManager,
+        archive: Archive,
+        records: RecordSigner,
+        policy: ReleasePolicy,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Bind what a release needs; `clock` gives Unix seconds."""
+        self._trust = trust
+        self._secrets = secrets
+        self._journal = journal
+        self._manager = manager
+        self._archive = archive
+        self._records = records
+        self._policy = policy
+        self._clock = clock
+
+    def release(self, command: ReleaseCommand) -> ReleaseOutcome:
+        """Answer a confirmation with a key token, or say why not.
+
+        Raises:
+            KeyManagementError: if the journal or the key manager fails; the call may be repeated.
+        """
+        try:
+            held, issued = self._answer(command)
+        except ReleaseRefused as refusal:
+            return ReleaseOutcome(refused=refusal.reason)
+        except KeyManagementError as error:
+            if error.reason is None:
+                raise
+            return ReleaseOutcome(refused=error.reason)
+        self._archive.publish_token(command.terminal_no, held, issued)
+        return ReleaseOutcome(token_digest=issued.token_digest)
+
+    def _answer(self, command: ReleaseCommand) -> tuple[HeldKey, IssuedToken]:
+        held = self._journal.key_of(command.request_id)
+        issued = self._journal.token_for(command.confirmation)
+        if held is not None and issued is not None:
+            self._require_same(command, issued)
+            return held, issued
+        grant = self._prove(command, released=held is not None)
+        self._rely_on(grant)
+        token_format = self._choose_format(grant)
+        require_transport(
+            held.algorithm if held else self._policy.algorithm,
+            grant.standing.terminal.epp.public_key.key_size,
+        )
+        if held is None:
+            held, issued = self._make(grant, token_format)
+            if issued.confirmation_digest == command.confirmation:
+                return held, issued
+        return held, self._wrap_again(grant, held, token_format)
+
+    def _require_same(self, command: ReleaseCommand, issued: IssuedToken) -> None:
+        release = self._journal.release_of(command.request_id)
+        if issued.request_id != command.request_id or release is None:
+            raise ReleaseRefused(Reason.WRONG_REQUEST)
+        if release.terminal_no != command.terminal_no:
+            raise ReleaseRefused(Reason.WRONG_TERMINAL)
+
+    def _prove(self, command: ReleaseCommand, *, released: bool) -> Grant:
+        if self._journal.wrong_codes(command.request_id) >= WRONG_CODES:
+            raise ReleaseRefused(Reason.CONFIRMATION_TRIES_EXHAUSTED)
+        entries = self._archive.entries(command.terminal_no)
+        if entries is None:
+            raise ReleaseRefused(Reason.REGISTRY_CHANGED)
+        statements = self._load(command)
+        rule = may_rewrap if released else may_release
+        try:
+            grant = rule(statements, entries, self._trust, self._secrets, now=self._now())
+        except ReleaseRefused as refusal:
+            if refusal.reason in _WRONG_CODE:
+                self._journal.count_wrong_code(command.request_id)
+            raise
+        _require_named(command, grant)
+        return grant
+
+    def _load(self, command: ReleaseCommand) -> Statements:
+        application = self._statement(command.application)
+        confirmation = self._statement(command.confirmation)
+        if application.qr_n is None or application.qr_expires_at is None:
+            raise ReleaseRefused(Reason.QR_REFUSED)
+        if application.code is None:
+            raise ReleaseRefused(Reason.SMS_CODE_WRONG)
+        if confirmation.code is None:
+            raise ReleaseRefused(Reason.APPROVAL_CODE_WRONG)
+        return Statements(
+            request=self._statement(command.request).text,
+            application=application.text,
+            decision=self._statement(command.decision).text,
+            confirmation=confirmation.text,
+            qr_n=application.qr_n,
+            qr_expires_at=application.qr_expires_at,
+            sms_code=application.code,
+            approval_code=confirmation.code,
+        )
+
+    def _statement(self, digest: str) -> ArchivedStatement:
+        statement = self._archive.statement(digest)
+        if statement is None:
+            raise ReleaseRefused(Reason.STATEMENT_MISSING)
+        return statement
+
+    def _rely_on(self, grant: Grant) -> None:
+        terminal = grant.standing.terminal
+        known = self._journal.known_identity("terminal", terminal.entry.terminal_no)
+        if known is not None and known != terminal.identity_digest and not terminal.officers:
+            raise ReleaseRefused(Reason.OFFICER_REQUIRED)
+        self._journal.rely_on(
+            (
+                _terminal_reliance(terminal),
+                _person_reliance(grant.standing.first),
+                _person_reliance(grant.standing.second),
+            )
+        )
+
+    def _choose_format(self, grant: Grant) -> str:
+        for wanted in grant.request.payload.formats:
+            if wanted in self._manager.formats:
+                return wanted
+        raise ReleaseRefused(Reason.FORMAT_UNSUPPORTED)
+
+    def _make(self, grant: Grant, token_format: str) -> tuple[HeldKey, IssuedToken]:
+        now = self._now()
+        terminal = grant.standing.terminal
+        binding = KeyBinding(terminal.entry.terminal_no, grant.request_id)
+        self._journal.begin_release(
+            ReleaseIntent(
+                request_id=grant.request_id,
+                terminal_no=terminal.entry.terminal_no,
+                epp_fingerprint=terminal.epp.fingerprint,
+                confirmation_digest=grant.confirmation.digest,
+                intent_at=now,
+            )
+        )
+        algorithm = self._policy.algorithm
+        created = self._manager.create(algorithm, binding)
+        token = self._manager.make_token(
+            created.block, algorithm, binding, _terms(grant, now), token_format
+        )
+        kcv_digest = self._journal.kcv_digest(grant.request_id, created.kcv)
+        key = NewKey(
+            request_id=grant.request_id,
+            algorithm=algorithm,
+            host_block=created.block,
+            kcv=created.kcv,
+            record=self._records.sign(grant, token, kcv_digest, now),
+            created_at=now,
+        )
+        return self._journal.save_key_and_first_token(key, _new_token(grant, token, now))
+
+    def _wrap_again(self, grant: Grant, held: HeldKey, token_format: str) -> IssuedToken:
+        now = self._now()
+        release = self._journal.release_of(grant.request_id)
+        if release is None or release.epp_fingerprint != grant.standing.terminal.epp.fingerprint:
+            raise ReleaseRefused(Reason.WRONG_EPP)
+        binding = KeyBinding(release.terminal_no, grant.request_id)
+        token = self._manager.make_token(
+            held.host_block, held.algorithm, binding, _terms(grant, now), token_format
+        )
+        return self._journal.save_rewrap(_new_token(grant, token, now))
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+
+def _require_named(command: ReleaseCommand, grant: Grant) -> None:
+    # Whoever edits the records could file one statement under another's digest.
+    named = (
+        command.request_id,
+        command.terminal_no,
+        command.request,
+        command.application,
+        command.decision,
+        command.confirmation,
+    )
+    proved = (
+        grant.request_id,
+        grant.standing.terminal.entry.terminal_no,
+        grant.request.digest,
+        grant.application.digest,
+        grant.decision.digest,
+        grant.confirmation.digest,
+    )
+    if named != proved:
+        raise ReleaseRefused(Reason.WRONG_REQUEST)
+
+
+def _terms(grant: Grant, now: int) -> TokenTerms:
+    terminal = grant.standing.terminal
+    return TokenTerms(
+        request_id=grant.request_id,
+        terminal_no=terminal.entry.terminal_no,
+        epp_certificate_der=terminal.epp.der,
+        epp_fingerprint=terminal.epp.fingerprint,
+        krd_nonce=grant.confirmation.payload.krd_nonce,
+        issued_at=now,
+        expires_at=now + TOKEN_SECONDS,
+    )
+
+
+def _new_token(grant: Grant, token: KeyToken, now: int) -> NewToken:
+    return NewToken(
+        confirmation_digest=grant.confirmation.digest,
+        request_id=grant.request_id,
+        krd_nonce=grant.confirmation.payload.krd_nonce,
+        token=token,
+        issued_at=now,
+    )
+
+
+def _terminal_reliance(terminal: VerifiedTerminal) -> Reliance:
+    entry = terminal.entry
+    return Reliance(
+        "terminal", entry.terminal_no, entry.seq, terminal.digest, terminal.identity_digest
+    )
+
+
+def _person_reliance(credential: VerifiedCredential) -> Reliance:
+    entry = credential.entry
+    return Reliance(
+        "person", entry.person, entry.seq, credential.digest, credential.key.public_key.kid
+    )

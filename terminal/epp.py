@@ -1,0 +1,223 @@
+"""The encrypting PIN pad (EPP) of the reference terminal, with XFS4IoT KeyManagement's names.
+
+Each method names the XFS4IoT command that it stands for. A key token is imported with loadOption
+`random`: it has to name the nonce that this EPP gave out last. One nonce is outstanding at a time,
+answers one import, and is lost with the power, as in a real EPP.
+"""
+
+import hmac
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+from ceremony.encoding import EncodingError, from_b64url
+from terminal.epperrors import EppCode, EppError
+from terminal.eppkeys import KEY_BYTES, check_value, is_well_formed
+from terminal.eppstore import EppMemory, EppStore, StoredKey
+from terminal.keytoken import KeyTokenContents, read_key_token
+
+KRD_NONCE_BYTES: Final = 16
+MASTER_KEY: Final = "TMK"
+KEY_CHECK_MODE: Final = "kcvZero"
+ENCRYPTION_KEY: Final = "enckey"
+_USAGE: Final = "K1"
+_OAEP: Final = OAEP(mgf=MGF1(SHA256()), algorithm=SHA256(), label=None)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCheck:
+    """A key's check value: XFS4IoT's `keyCheckMode`, and the KCV as 6 lower-case hex digits."""
+
+    key_check_mode: str
+    key_check_value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedKey:
+    """What ImportKeyToken answers: the key's name, its length in bits and its check value."""
+
+    key: str
+    key_length: int
+    key_check_mode: str
+    key_check_value: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDetail:
+    """What GetKeyDetail tells of one key; `key_length` in bits, `loaded_at` in Unix seconds.
+
+    `request_id` is Keyfill's: a terminal that restarted sees whether its load came through.
+    """
+
+    key: str
+    key_usage: str
+    algorithm: str
+    key_length: int
+    loaded_at: int
+    request_id: str
+
+
+def unix_time() -> int:
+    """The terminal's clock, in Unix seconds."""
+    return int(time.time())
+
+
+class Epp:
+    """An EPP with its power on; a new object on the same store is the EPP after a restart."""
+
+    def __init__(self, store: EppStore, *, clock: Callable[[], int] = unix_time) -> None:
+        """Switch the EPP on; `clock` gives Unix seconds, for the expiry of tokens.
+
+        Raises:
+            EppStoreError: if the memory is missing or damaged.
+        """
+        self._store = store
+        self._clock = clock
+        self._nonce: bytes | None = None
+        memory = store.read()
+        self.terminal_no = memory.terminal_no
+        self.fingerprint = sha256(memory.certificate).hexdigest()
+
+    def start_key_exchange(self) -> bytes:
+        """StartKeyExchange: give out a new `randomItem`, 16 bytes; the previous one is void."""
+        self._nonce = os.urandom(KRD_NONCE_BYTES)
+        return self._nonce
+
+    def import_key_token(
+        self, token: bytes, *, request_id: str, key: str = MASTER_KEY
+    ) -> ImportedKey:
+        """ImportKeyToken, loadOption `random`: verify a key token and load its key.
+
+        `token` is the ASCII bytes of the JWS, `request_id` the loading request that the terminal
+        made. A key of the same name is replaced only when the new one is in, in one step.
+
+        Raises:
+            EppError: INVALID_CERT_STATE without a valid pinned KDH; FORMAT_INVALID or
+                SIGNATURE_INVALID if it is no token of that KDH; RANDOM_INVALID if it does not
+                name the outstanding nonce; CONTENT_INVALID if it is for another terminal, EPP or
+                request, expired, or does not open; USE_VIOLATION if it is not a K1 key of an
+                algorithm that this EPP has; INVALID_KEY_LENGTH; DUPLICATE_KEY if the EPP has
+                this key or this request's; NO_KEY_RAM if it is full.
+            EppStoreError: if the memory is damaged.
+        """
+        with self._store.changing() as change:
+            memory = change.before
+            if memory.kdh_thumbprint is None:
+                raise EppError(EppCode.INVALID_CERT_STATE, "no KDH certificate was pinned")
+            now = self._clock()
+            contents = read_key_token(token, memory.kdh_thumbprint, now=now)
+            self._require_mine(contents, request_id, now)
+            fresh = StoredKey(
+                name=key,
+                usage=contents.key_usage,
+                algorithm=contents.key_algorithm,
+                request_id=contents.request_id,
+                loaded_at=now,
+                key=_opened(contents, memory),
+            )
+            change.set_keys(_with_key(memory, fresh))
+            # before the write: whatever becomes of it, this nonce answers nothing more
+            self._nonce = None
+        check = self.generate_kcv(key)
+        return ImportedKey(key, 8 * len(fresh.key), check.key_check_mode, check.key_check_value)
+
+    def generate_kcv(self, key: str = MASTER_KEY) -> KeyCheck:
+        """GenerateKCV, `kcvZero`: compute a loaded key's check value.
+
+        Raises:
+            EppError: KEY_NOT_FOUND if no key has this name.
+        """
+        stored = _named(self._store.read(), key)
+        return KeyCheck(KEY_CHECK_MODE, check_value(stored.algorithm, stored.key))
+
+    def get_key_detail(self, key: str | None = None) -> tuple[KeyDetail, ...]:
+        """GetKeyDetail: describe one key, or all of them.
+
+        Raises:
+            EppError: KEY_NOT_FOUND if no key has the name that was given.
+        """
+        memory = self._store.read()
+        stored = memory.keys if key is None else (_named(memory, key),)
+        return tuple(
+            KeyDetail(
+                one.name, one.usage, one.algorithm, 8 * len(one.key), one.loaded_at, one.request_id
+            )
+            for one in stored
+        )
+
+    def delete_key(self, key: str) -> None:
+        """DeleteKey: forget one key.
+
+        Raises:
+            EppError: KEY_NOT_FOUND if no key has this name.
+        """
+        with self._store.changing() as change:
+            gone = _named(change.before, key)
+            change.set_keys(tuple(one for one in change.before.keys if one is not gone))
+
+    def get_certificate(self, certificate: str = ENCRYPTION_KEY) -> bytes:
+        """GetCertificate, `enckey`: return the EPP's certificate, DER.
+
+        Raises:
+            EppError: ACCESS_DENIED for another: this EPP has no signing key of its own.
+        """
+        if certificate != ENCRYPTION_KEY:
+            raise EppError(EppCode.ACCESS_DENIED, "the EPP has an encryption certificate only")
+        return self._store.read().certificate
+
+    def _require_mine(self, contents: KeyTokenContents, request_id: str, now: int) -> None:
+        if self._nonce is None:
+            raise EppError(EppCode.RANDOM_INVALID, "no nonce is outstanding")
+        if not hmac.compare_digest(contents.krd_nonce, self._nonce.hex()):
+            raise EppError(EppCode.RANDOM_INVALID, "the token answers another nonce")
+        if contents.terminal_no != self.terminal_no:
+            raise EppError(EppCode.CONTENT_INVALID, "the token is another terminal's")
+        if contents.epp_fingerprint != self.fingerprint:
+            raise EppError(EppCode.CONTENT_INVALID, "the token is another EPP's")
+        if contents.request_id != request_id:
+            raise EppError(EppCode.CONTENT_INVALID, "the token is another request's")
+        if contents.exp <= now or contents.exp <= contents.iat:
+            raise EppError(EppCode.CONTENT_INVALID, "the token is expired")
+        if contents.key_usage != _USAGE or contents.key_algorithm not in KEY_BYTES:
+            raise EppError(EppCode.USE_VIOLATION, "the EPP takes K1 keys of AES and TDES")
+
+
+def _opened(contents: KeyTokenContents, memory: EppMemory) -> bytes:
+    """The clear key, which in a real EPP never leaves it."""
+    private_key = load_der_private_key(memory.private_key, password=None)
+    if not isinstance(private_key, RSAPrivateKey):
+        raise EppError(EppCode.ACCESS_DENIED, "the EPP has no RSA key")
+    try:
+        key = private_key.decrypt(from_b64url(contents.encrypted_key), _OAEP)
+    except (EncodingError, ValueError):
+        raise EppError(EppCode.CONTENT_INVALID, "the key does not open") from None
+    if len(key) != KEY_BYTES[contents.key_algorithm]:
+        raise EppError(EppCode.INVALID_KEY_LENGTH, "the key has not its algorithm's length")
+    if not is_well_formed(contents.key_algorithm, key):
+        raise EppError(EppCode.CONTENT_INVALID, "a TDES key has odd parity and three parts")
+    return key
+
+
+def _with_key(memory: EppMemory, fresh: StoredKey) -> tuple[StoredKey, ...]:
+    for one in memory.keys:
+        if one.request_id == fresh.request_id or hmac.compare_digest(one.key, fresh.key):
+            raise EppError(EppCode.DUPLICATE_KEY, "the EPP has this key")
+    others = tuple(one for one in memory.keys if one.name != fresh.name)
+    if len(others) >= memory.capacity:
+        raise EppError(EppCode.NO_KEY_RAM, "the key RAM is full")
+    return (*others, fresh)
+
+
+def _named(memory: EppMemory, key: str) -> StoredKey:
+    for one in memory.keys:
+        if one.name == key:
+            return one
+    raise EppError(EppCode.KEY_NOT_FOUND, "no key has this name")

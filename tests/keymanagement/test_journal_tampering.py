@@ -1,0 +1,209 @@
+"""A row edited, added, moved or deleted from outside is noticed, whichever column it is in."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from keymanagement.journal import Journal
+from keymanagement.journalerrors import JournalConflict, JournalCorrupt
+from keymanagement.journalfile import HEADS, Table
+from keymanagement.journalrows import (
+    ENTRIES,
+    KEYS,
+    RELEASES,
+    TABLES,
+    TOKENS,
+    WRONG_CODES,
+    KeyState,
+    Reliance,
+)
+from keymanagement.kcvseal import SealedKcvInvalid
+from tests.support.journals import NOW, REQUEST, digest, intent, new_token, released
+
+NEXT = "B" * 24
+COLUMNS = [(table, name) for table in (*TABLES, HEADS) for name in (*table.columns, "mac")]
+Value = str | int | bytes | None
+
+
+@pytest.fixture
+def path(tmp_path: Path, kek: bytes) -> Path:
+    """A closed journal with rows in every table."""
+    file = tmp_path / "journal.db"
+    with Journal(file, kek, create=True) as journal:
+        released(journal)
+        journal.settle(REQUEST, digest("receipt"), KeyState.ACTIVE, NOW)
+        released(journal, request_id=NEXT, confirmation="next")
+        journal.rely_on(
+            [
+                Reliance("terminal", "ATM-0001", 1, digest("entry"), digest("identity")),
+                Reliance("credential", "p-1", 1, digest("other"), digest("key")),
+            ]
+        )
+        journal.count_wrong_code(REQUEST)
+        journal.verify()
+    return file
+
+
+def edit(path: Path, *statements: str, parameters: tuple[Value, ...] = ()) -> None:
+    """Change the file behind the journal's back."""
+    connection = sqlite3.connect(path)
+    with connection:
+        for statement in statements:
+            connection.execute(statement, parameters)
+    connection.close()
+
+
+def changed(value: Value) -> Value:
+    """Another value of the same type; for null, one that is not."""
+    match value:
+        case None:
+            return "0" * 64
+        case int():
+            return value + 1
+        case str():
+            return value[:-1] + ("x" if value[-1] != "x" else "y")
+        case bytes():
+            return bytes([value[0] ^ 1]) + value[1:]
+
+
+def opened_and_verified(path: Path, kek: bytes) -> None:
+    """Open the journal and check every row."""
+    with Journal(path, kek) as journal:
+        journal.verify()
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS, ids=lambda part: getattr(part, "name", part))
+def test_an_edited_column_is_noticed(table: Table, column: str, path: Path, kek: bytes) -> None:
+    """A change of any one column of any one table is JournalCorrupt."""
+    connection = sqlite3.connect(path)
+    (rowid, value) = connection.execute(
+        f"SELECT rowid, {column} FROM {table.name} ORDER BY rowid LIMIT 1"  # noqa: S608
+    ).fetchone()
+    connection.close()
+    statement = f"UPDATE {table.name} SET {column} = ? WHERE rowid = ?"  # noqa: S608
+    edit(path, statement, parameters=(changed(value), rowid))
+    with pytest.raises(JournalCorrupt):
+        opened_and_verified(path, kek)
+
+
+Use = Callable[[Journal], object]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "use"),
+    [
+        (RELEASES, "terminal_no", lambda journal: journal.release_of(REQUEST)),
+        (RELEASES, "epp_fingerprint", lambda journal: journal.begin_release(intent())),
+        (RELEASES, "terminal_no", released),
+        (KEYS, "state", lambda journal: journal.key_of(REQUEST)),
+        (KEYS, "kcv_sealed", lambda journal: journal.kcv_of(REQUEST)),
+        (KEYS, "host_block", lambda journal: journal.save_rewrap(new_token("second"))),
+        (
+            KEYS,
+            "receipt_digest",
+            lambda journal: journal.settle(REQUEST, digest("receipt"), KeyState.ACTIVE, NOW),
+        ),
+        (
+            RELEASES,
+            "intent_at",
+            lambda journal: journal.settle(NEXT, digest("next"), KeyState.ACTIVE, NOW),
+        ),
+        (TOKENS, "value", lambda journal: journal.token_for(digest("first"))),
+        (TOKENS, "krd_nonce", lambda journal: journal.tokens_of(REQUEST)),
+        (ENTRIES, "seq", lambda journal: journal.known_identity("terminal", "ATM-0001")),
+        (WRONG_CODES, "used", lambda journal: journal.wrong_codes(REQUEST)),
+        (WRONG_CODES, "used", lambda journal: journal.count_wrong_code(REQUEST)),
+        (
+            ENTRIES,
+            "seq",
+            lambda journal: journal.rely_on(
+                [Reliance("terminal", "ATM-0001", 1, digest("entry"), digest("identity"))]
+            ),
+        ),
+    ],
+)
+def test_an_edited_row_is_noticed_when_it_is_used(
+    table: Table, column: str, use: Use, path: Path, kek: bytes
+) -> None:
+    """While the journal is open, whoever reads an edited row gets JournalCorrupt, not the row."""
+    with Journal(path, kek) as journal:
+        connection = sqlite3.connect(path)
+        (rowid, value) = connection.execute(
+            f"SELECT rowid, {column} FROM {table.name} ORDER BY rowid LIMIT 1"  # noqa: S608
+        ).fetchone()
+        connection.close()
+        statement = f"UPDATE {table.name} SET {column} = ? WHERE rowid = ?"  # noqa: S608
+        edit(path, statement, parameters=(changed(value), rowid))
+        with pytest.raises(JournalCorrupt):
+            use(journal)
+
+
+def test_a_text_that_is_not_utf8_is_noticed(path: Path, kek: bytes) -> None:
+    """Bytes that are no text are an edited row, not a decoding error."""
+    edit(path, "UPDATE releases SET terminal_no = CAST(x'ff' AS TEXT)")
+    with pytest.raises(JournalCorrupt):
+        opened_and_verified(path, kek)
+
+
+@pytest.mark.parametrize("table", ["tokens", "entries"])
+def test_a_deleted_row_is_noticed_at_the_start(table: str, path: Path, kek: bytes) -> None:
+    """A row that is gone is missed when the journal is opened."""
+    edit(path, f"DELETE FROM {table} WHERE rowid = (SELECT min(rowid) FROM {table})")  # noqa: S608
+    with pytest.raises(JournalCorrupt):
+        Journal(path, kek)
+
+
+def test_a_deleted_release_does_not_happen_again(path: Path, kek: bytes) -> None:
+    """All traces of a release deleted under a running key worker: no second key for it."""
+    with Journal(path, kek) as journal:
+        traces = [f"DELETE FROM {name} WHERE request_id = ?" for name in _OF_REQUESTS]  # noqa: S608
+        edit(path, *traces, parameters=(REQUEST,))
+        with pytest.raises(JournalCorrupt):
+            released(journal)
+
+
+def test_an_added_row_is_noticed(path: Path, kek: bytes) -> None:
+    """A copy of a genuine row under another name has a wrong MAC, and is one too many."""
+    columns = ", ".join((*ENTRIES.columns, "mac")).replace("name", "'p-2'", 1)
+    edit(path, f"INSERT INTO entries SELECT {columns} FROM entries LIMIT 1")  # noqa: S608
+    with pytest.raises(JournalCorrupt):
+        Journal(path, kek)
+
+
+def test_a_sealed_kcv_moved_to_another_request_does_not_open(path: Path, kek: bytes) -> None:
+    """Even with the MAC key, a sealed KCV is of its own request only."""
+    with Journal(path, kek) as journal:
+        with journal._file.transaction():
+            theirs = journal._file.get(KEYS, request_id=NEXT)
+            ours = journal._file.get(KEYS, request_id=REQUEST)
+            assert theirs is not None
+            assert ours is not None
+            journal._file.update(KEYS, {**ours, "kcv_sealed": theirs["kcv_sealed"]})
+        with pytest.raises(SealedKcvInvalid):
+            journal.kcv_of(REQUEST)
+
+
+def test_a_journal_of_another_version_is_not_opened(path: Path, kek: bytes) -> None:
+    """A later version's journal is not read by this one."""
+    edit(path, "PRAGMA user_version = 2")
+    with pytest.raises(JournalCorrupt):
+        Journal(path, kek)
+
+
+def test_an_error_shows_no_row(path: Path, kek: bytes) -> None:
+    """SQLite's own error text, which may quote a row, does not reach the caller."""
+    with (
+        Journal(path, kek) as journal,
+        pytest.raises(JournalConflict) as caught,
+        journal._file.transaction(),
+    ):
+        row = journal._file.get(KEYS, request_id=REQUEST)
+        assert row is not None
+        journal._file.insert(KEYS, row)
+    assert caught.value.__cause__ is None
+    assert REQUEST not in str(caught.value)
+
+
+_OF_REQUESTS = ("tokens", "keys", "releases")
