@@ -1,0 +1,314 @@
+"""Recording the ceremony: one statement, one activity, one transaction.
+
+Each step loads its statement by digest, verifies it again, gathers the facts, asks the pure
+reducer, and writes verdict, projection, counts and audit together. It is find-or-create under
+the statement's digest: a retry, a reset or a second worker reads what the first one wrote.
+"""
+
+import time
+from collections.abc import Callable
+
+from sqlmodel import Session
+from temporalio import activity
+
+from activities.facts import FactFinder, attempts_scope, daily_scope, tries_scope
+from ceremony import reducer
+from ceremony.messages import (
+    EventStep,
+    Opening,
+    Recorded,
+    ReleaseStep,
+    SettlementStep,
+    StatementStep,
+)
+from ceremony.reasons import Reason
+from ceremony.stages import FINAL, Stage
+from ceremony.state import ATTEMPTS, CONFIRMATION_TRIES, DAILY_ATTEMPTS, CeremonyState, Verdict
+from ceremony.statements import Kind
+from ceremony.verification import StatementError, peek
+from records import attempts, audit, projection, projector, submissions, verdicts
+from records.database import Database
+from records.standing import Present, present
+from records.tables.audit_event import ActorKind
+from records.tables.submission import SubmissionRow
+from records.tables.verdict import VerdictRow
+
+_ACTORS = {
+    Kind.APPLICATION: ActorKind.ADMINISTRATOR,
+    Kind.DECISION: ActorKind.ADMINISTRATOR,
+}
+
+
+class CeremonyRecords:
+    """The ceremony worker's hand on the records; its activities run as local activities."""
+
+    def __init__(
+        self, database: Database, facts: FactFinder, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Bind the records, the facts' finder, and a clock giving Unix seconds."""
+        self._database = database
+        self._facts = facts
+        self._clock = clock
+
+    @activity.defn
+    def record_opening(self, opening: Opening) -> Recorded:
+        """Open the loading request of a `request` statement, or record why it cannot be."""
+        with self._database.write() as session:
+            known = _known(session, opening.digest)
+            if known is not None:
+                return _as_it_ended(session, known)
+            now = self._present(session, opening.terminal_no)
+            submission = submissions.get(session, opening.digest)
+            if submission is None or not _is_opening(submission, opening):
+                return _unopened(opening, Reason.STATEMENT_MISSING, int(self._clock()))
+            try:
+                request = self._facts.prove(submission, now)
+            except StatementError as error:
+                recorded = _unopened(opening, error.reason, int(self._clock()))
+            else:
+                facts = self._facts.gather(session, submission, now, None)
+                recorded = Recorded(**reducer.open_request(request, facts)._asdict())
+            projector.begin(session, recorded.state, now, now=int(self._clock()))
+            return self._write(session, recorded, submission)
+
+    @activity.defn
+    def record_statement(self, step: StatementStep) -> Recorded:
+        """Judge one statement against a state and record the verdict.
+
+        An accepted confirmation gets its verdict only by `record_release`, after the key worker.
+        A statement that is missing, or about another request, leaves an audit event but no
+        verdict: it is not this request's to judge.
+        """
+        with self._database.write() as session:
+            known = _known(session, step.digest)
+            if known is not None:
+                return Recorded(state=_further(step.state, known.state), verdict=known.verdict)
+            submission = submissions.get(session, step.digest)
+            if submission is None:
+                return self._dropped(session, step.state, step.digest, Reason.STATEMENT_MISSING)
+            if _about_another(submission, step.state):
+                return self._dropped(session, step.state, step.digest, Reason.WRONG_REQUEST)
+            recorded = self._judge(session, step.state, submission)
+            if submission.kind is Kind.CONFIRMATION and recorded.verdict.accepted:
+                self._audit(session, recorded, submission, event="confirmation-checked")
+                return recorded
+            self._count(session, step.state, recorded.state, submission)
+            return self._write(session, recorded, submission)
+
+    @activity.defn
+    def record_release(self, step: ReleaseStep) -> Recorded:
+        """Record the key worker's answer to a confirmation, and with it the verdict."""
+        with self._database.write() as session:
+            known = _known(session, step.digest)
+            if known is not None:
+                return known
+            submission = submissions.get(session, step.digest)
+            if submission is None:
+                return self._dropped(session, step.state, step.digest, Reason.STATEMENT_MISSING)
+            token_digest, refused = step.outcome.token_digest, step.outcome.refused
+            if token_digest is None:
+                refused = refused or Reason.RELEASE_REFUSED
+                state = reducer.release_refused(step.state, refused)
+            else:
+                state = reducer.released(step.state, token_digest)
+            verdict = Verdict(
+                kind=Kind.CONFIRMATION,
+                digest=step.digest,
+                reasons=() if refused is None else (refused,),
+            )
+            return self._write(session, Recorded(state=state, verdict=verdict), submission)
+
+    @activity.defn
+    def record_settlement(self, step: SettlementStep) -> CeremonyState:
+        """Record how the key worker settled the key after a receipt."""
+        said = step.settlement
+        state = reducer.settled(step.state, active=said.active, reason=said.reason, kcv=said.kcv)
+        return self._event(state, "key-settled", ActorKind.KEY_WORKER)
+
+    @activity.defn
+    def record_event(self, step: EventStep) -> CeremonyState:
+        """Record a passed deadline, or what a changed registry means for this request."""
+        if step.event == "deadline":
+            return self._event(reducer.expired(step.state), "deadline-passed", ActorKind.SYSTEM)
+        with self._database.read() as session:
+            standing = self._present(session, step.state.terminal_no).standing
+        digest = standing.registry_digest if standing else None
+        state = reducer.registry_changed(step.state, digest)
+        return self._event(state, "registry-changed", ActorKind.BACK_OFFICE)
+
+    def _present(self, session: Session, terminal_no: str) -> Present:
+        return present(session, self._facts.trust, terminal_no, now=int(self._clock()))
+
+    def _judge(self, session: Session, state: CeremonyState, submission: SubmissionRow) -> Recorded:
+        now = self._present(session, state.terminal_no)
+        try:
+            statement = self._facts.prove(submission, now)
+        except StatementError as error:
+            verdict = Verdict(
+                kind=submission.kind, digest=submission.digest, reasons=(error.reason,)
+            )
+            return Recorded(state=state, verdict=verdict)
+        facts = self._facts.gather(session, submission, now, state)
+        return Recorded(**reducer.advance(state, statement, facts)._asdict())
+
+    def _count(
+        self,
+        session: Session,
+        before: CeremonyState,
+        after: CeremonyState,
+        submission: SubmissionRow,
+    ) -> None:
+        if after.attempts_left < before.attempts_left:
+            attempts.use(session, attempts_scope(before.request_id, submission), ATTEMPTS)
+            attempts.use(session, daily_scope(submission), DAILY_ATTEMPTS)
+        if after.tries_left < before.tries_left:
+            attempts.use(session, tries_scope(before.request_id), CONFIRMATION_TRIES)
+
+    def _write(self, session: Session, recorded: Recorded, submission: SubmissionRow) -> Recorded:
+        state, verdict = recorded.state, recorded.verdict
+        version, _ = projector.follow(session, state, now=int(self._clock()))
+        verdicts.add(
+            session,
+            VerdictRow(
+                digest=verdict.digest,
+                request_id=state.request_id,
+                kind=verdict.kind,
+                accepted=verdict.accepted,
+                reason=verdict.reason,
+                stage=state.stage,
+                version=version,
+                attempts_left=_attempts_left(state, verdict),
+                state_json=state.model_dump_json(),
+                decided_at=int(self._clock()),
+            ),
+        )
+        outcome = "accepted" if verdict.accepted else "refused"
+        self._audit(session, recorded, submission, event=f"{verdict.kind}-{outcome}")
+        return recorded
+
+    def _dropped(
+        self, session: Session, state: CeremonyState, digest: str, reason: Reason
+    ) -> Recorded:
+        audit.write(
+            session,
+            "signal-dropped",
+            at=int(self._clock()),
+            actor_kind=ActorKind.SYSTEM,
+            request_id=state.request_id,
+            terminal_no=state.terminal_no,
+            reason=reason,
+            detail={"digest": digest},
+        )
+        verdict = Verdict(kind=Kind.REQUEST, digest=digest, reasons=(reason,))
+        return Recorded(state=state, verdict=verdict)
+
+    def _audit(
+        self, session: Session, recorded: Recorded, submission: SubmissionRow, *, event: str
+    ) -> None:
+        state, verdict = recorded.state, recorded.verdict
+        actor = submission.person or submission.terminal_no
+        kind = ActorKind.ADMINISTRATOR if submission.person else ActorKind.TERMINAL
+        audit.write(
+            session,
+            event,
+            at=int(self._clock()),
+            actor_kind=_ACTORS.get(submission.kind, kind),
+            actor=_staff_no(submission) or actor,
+            request_id=state.request_id,
+            terminal_no=state.terminal_no,
+            reason=verdict.reason,
+            detail={
+                "digest": verdict.digest,
+                "stage": state.stage,
+                "reasons": list(verdict.reasons),
+            },
+        )
+
+    def _event(self, state: CeremonyState, event: str, actor: ActorKind) -> CeremonyState:
+        with self._database.write() as session:
+            _, changed = projector.follow(session, state, now=int(self._clock()))
+            if changed:
+                audit.write(
+                    session,
+                    event,
+                    at=int(self._clock()),
+                    actor_kind=actor,
+                    request_id=state.request_id,
+                    terminal_no=state.terminal_no,
+                    reason=state.reason,
+                    detail={"stage": state.stage},
+                )
+        return state
+
+
+def _known(session: Session, digest: str) -> Recorded | None:
+    row = verdicts.find(session, digest)
+    if row is None:
+        return None
+    reasons = () if row.accepted else (Reason(row.reason or Reason.MALFORMED),)
+    return Recorded(
+        state=CeremonyState.model_validate_json(row.state_json),
+        verdict=Verdict(kind=row.kind, digest=digest, reasons=reasons),
+    )
+
+
+def _as_it_ended(session: Session, known: Recorded) -> Recorded:
+    # A second workflow of a request that has ended ends at once, the same way.
+    row = projection.find(session, known.state.request_id)
+    if row is None or row.stage not in FINAL:
+        return known
+    changes = {
+        "stage": row.stage,
+        "reason": Reason(row.reason) if row.reason else None,
+        "token_digest": row.token_digest,
+        "kcv": row.kcv,
+    }
+    return Recorded(state=known.state.model_copy(update=changes), verdict=known.verdict)
+
+
+def _further(mine: CeremonyState, recorded: CeremonyState) -> CeremonyState:
+    # A verdict of another request (a replay across requests) must not carry its state here.
+    return reducer.further(mine, recorded) if recorded.request_id == mine.request_id else mine
+
+
+def _is_opening(submission: SubmissionRow, opening: Opening) -> bool:
+    return submission.kind is Kind.REQUEST and (submission.request_id, submission.terminal_no) == (
+        opening.request_id,
+        opening.terminal_no,
+    )
+
+
+def _about_another(submission: SubmissionRow, state: CeremonyState) -> bool:
+    if submission.terminal_no != state.terminal_no:
+        return True
+    return submission.kind is not Kind.REQUEST and submission.request_id != state.request_id
+
+
+def _staff_no(submission: SubmissionRow) -> str | None:
+    if submission.person is None:
+        return None
+    return getattr(peek(submission.statement).payload, "administrator", None)
+
+
+def _attempts_left(state: CeremonyState, verdict: Verdict) -> int | None:
+    if verdict.kind is not Kind.APPLICATION or Reason.NOT_FIRST_ADMINISTRATOR in verdict.reasons:
+        return None
+    return state.attempts_left
+
+
+def _unopened(opening: Opening, reason: Reason, now: int) -> Recorded:
+    state = CeremonyState(
+        request_id=opening.request_id,
+        terminal_no=opening.terminal_no,
+        stage=Stage.FAILED,
+        reason=reason,
+        opened_at=now,
+        request_digest=opening.digest,
+        branch="",
+        epp_fingerprint="",
+        registry_digest="",
+        first_staff_no="",
+        second_staff_no="",
+    )
+    verdict = Verdict(kind=Kind.REQUEST, digest=opening.digest, reasons=(reason,))
+    return Recorded(state=state, verdict=verdict)

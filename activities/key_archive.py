@@ -1,0 +1,91 @@
+"""The key worker's archive on the records database."""
+
+from ceremony.codes import TypedCode
+from ceremony.encoding import b64
+from ceremony.release_rule import Entries
+from keymanagement.archive import ArchivedStatement
+from keymanagement.journalrows import HeldKey, IssuedToken
+from records import keystore, registry, submissions
+from records.database import Database
+from records.tables.key import KeyRow, KeyState
+from records.tables.token import TokenRow
+
+_BEFORE = {
+    KeyState.ACTIVE: (KeyState.RELEASED, KeyState.UNCONFIRMED),
+    KeyState.UNCONFIRMED: (KeyState.RELEASED,),
+    KeyState.RETIRED: (KeyState.RELEASED, KeyState.UNCONFIRMED, KeyState.ACTIVE),
+    KeyState.RELEASED: (),
+}
+
+
+class RecordsArchive:
+    """Answers `keymanagement.archive.Archive` from the records."""
+
+    def __init__(self, database: Database) -> None:
+        """Bind the records."""
+        self._database = database
+
+    def statement(self, digest: str) -> ArchivedStatement | None:
+        """The submission stored under this digest, with what travelled beside it."""
+        with self._database.read() as session:
+            row = submissions.get(session, digest)
+        if row is None:
+            return None
+        code = None
+        if row.code_n is not None and row.code_mac is not None:
+            code = TypedCode(row.code_n, row.code_mac)
+        return ArchivedStatement(row.statement, code, row.qr_n, row.qr_expires_at)
+
+    def entries(self, terminal_no: str) -> Entries | None:
+        """The envelopes of the entries in force; None if one of the three is missing."""
+        with self._database.read() as session:
+            terminal = registry.current_terminal(session, terminal_no)
+            if terminal is None:
+                return None
+            first = registry.current_credential(session, terminal.first_person)
+            second = registry.current_credential(session, terminal.second_person)
+        if first is None or second is None:
+            return None
+        return Entries(terminal.envelope, first.envelope, second.envelope)
+
+    def publish_token(self, terminal_no: str, key: HeldKey, token: IssuedToken) -> None:
+        """Publish a released key and one of its tokens, if they are not there yet."""
+        with self._database.write() as session:
+            keystore.publish_key(
+                session,
+                KeyRow(
+                    request_id=key.request_id,
+                    terminal_no=terminal_no,
+                    algorithm=key.algorithm.value,
+                    host_block=key.host_block,
+                    state=KeyState.RELEASED,
+                    release_record=key.record,
+                    released_at=key.created_at,
+                ),
+            )
+            keystore.publish_token(
+                session,
+                TokenRow(
+                    confirmation_digest=token.confirmation_digest,
+                    request_id=token.request_id,
+                    ordinal=token.ordinal + 1,
+                    format=token.format,
+                    key_algorithm=key.algorithm.value,
+                    value=b64(token.value),
+                    token_digest=token.token_digest,
+                    issued_at=token.issued_at,
+                ),
+            )
+
+    def publish_settlement(
+        self, key: HeldKey, kcv: str | None, retired: tuple[HeldKey, ...], now: int
+    ) -> None:
+        """Publish a key's state, its KCV if confirmed, and the states of those it retired."""
+        with self._database.write() as session:
+            for one in retired:
+                before = _BEFORE[KeyState.RETIRED]
+                keystore.set_state(session, one.request_id, before, KeyState.RETIRED, now=now)
+            state = KeyState(key.state.value)
+            keystore.set_state(session, key.request_id, _BEFORE[state], state, now=now)
+            if kcv is not None:
+                keystore.set_kcv(session, key.request_id, kcv)

@@ -1,0 +1,244 @@
+"""Synchronising the registry with the ATM back office: read, verify, plan, apply, report.
+
+The source is the worker's, never the caller's. Every entry is verified before it is planned;
+one bad row never stops the rest; the whole plan is applied in one transaction or not at all.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+from sqlmodel import Session
+from temporalio import activity
+
+from ceremony.eppcertificate import EntryError
+from ceremony.feed import FeedItem, FeedReading, NotModified
+from ceremony.messages import SyncOrder, SyncRefusal, SyncReport
+from ceremony.reasons import Reason
+from ceremony.registry import VerifiedTerminal, envelope_statements, read_terminal_entry
+from ceremony.statements import RemovalOrderPayload, TerminalEntry
+from ceremony.syncplan import (
+    DEFAULT_LIMITS,
+    FeedRow,
+    IndexedTerminal,
+    SyncLimits,
+    SyncPlan,
+    SyncStopped,
+    plan_sync,
+    plan_unmodified,
+)
+from ceremony.trust import Trust
+from ceremony.verification import StatementError, peek, verify
+from records import attempts, audit, projection, registry, syncruns
+from records.database import Database
+from records.tables.audit_event import ActorKind
+from records.tables.terminal_entry import TerminalEntryRow
+
+MAX_REPORTED: Final = 1000
+
+
+class RegistrySource(Protocol):
+    """Where terminal entries come from."""
+
+    def read(self, known: str | None = None) -> FeedReading | NotModified:
+        """Start a reading, or find the source as it was when it gave the tag `known`.
+
+        Raises:
+            FeedError: the source cannot be read as a whole; the items may raise it too.
+        """
+        ...
+
+
+class RegistrySynchroniser:
+    """The ceremony worker's activity that brings the registry up to the back office's word."""
+
+    def __init__(
+        self,
+        database: Database,
+        trust: Trust,
+        source: RegistrySource,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Bind the records, the trust file, the source and a clock."""
+        self._database = database
+        self._trust = trust
+        self._source = source
+        self._clock = clock
+
+    @activity.defn
+    def synchronise(self, order: SyncOrder) -> SyncReport:
+        """Read the source once and apply what it says.
+
+        Raises:
+            FeedError: the source cannot be read; nothing was changed, Temporal asks again.
+        """
+        return self.run(order, activity.info().workflow_run_id or "")
+
+    def run(self, order: SyncOrder, run_id: str) -> SyncReport:
+        """Do the synchronisation of this run; a run that has finished is reported, not repeated.
+
+        Raises:
+            FeedError: the source cannot be read; nothing was changed.
+        """
+        now = int(self._clock())
+        with self._database.write() as session:
+            syncruns.start(session, run_id, now=now)
+            known = syncruns.latest_tag(session)
+        rows, tag = self._rows(known, now)
+        with self._database.write() as session:
+            try:
+                plan = self._plan(session, rows, order, now)
+            except SyncStopped as stopped:
+                report = SyncReport(run_id=run_id, stopped=stopped.reason)
+                self._finish(session, report, None, now)
+                return report
+            ended = self._apply(session, plan, run_id, now)
+            report = _report(run_id, plan, ended)
+            self._finish(session, report, None if plan.refused else tag, now)
+            return report
+
+    def _rows(self, known: str | None, now: int) -> tuple[list[FeedRow] | None, str | None]:
+        reading = self._source.read(known)
+        if isinstance(reading, NotModified):
+            return None, reading.tag
+        return [self._row(item, now) for item in reading.items], reading.tag
+
+    def _row(self, item: FeedItem, now: int) -> FeedRow:
+        if item.envelope is None:
+            return FeedRow.refused(item.position, item.problem or Reason.MALFORMED)
+        try:
+            terminal = read_terminal_entry(item.envelope, self._trust, now=now)
+        except EntryError as error:
+            return FeedRow.refused(item.position, error.reason, _claimed(item.envelope))
+        return FeedRow.read(item.position, terminal)
+
+    def _plan(
+        self, session: Session, rows: list[FeedRow] | None, order: SyncOrder, now: int
+    ) -> SyncPlan:
+        index = [_indexed(row) for row in registry.newest_terminals(session)]
+        if rows is None:
+            return plan_unmodified(index)
+        try:
+            return plan_sync(index, rows)
+        except SyncStopped:
+            most = self._ordered(session, order, now)
+            if most is None:
+                raise
+            limits = SyncLimits(removal_percent=0, removal_floor=most)
+            return plan_sync(index, rows, limits=limits)
+
+    def _ordered(self, session: Session, order: SyncOrder, now: int) -> int | None:
+        if order.order is None:
+            return None
+        try:
+            said = verify(
+                order.order,
+                RemovalOrderPayload,
+                self._trust.officer_keys,
+                audience=self._trust.audience,
+            )
+        except StatementError:
+            return None
+        if said.payload.expires_at <= now:
+            return None
+        # One order, one run: it may not be kept for another day.
+        fresh = attempts.use(session, f"removal-order/{said.digest}", 1) is not None
+        return max(said.payload.most, DEFAULT_LIMITS.removal_floor) if fresh else None
+
+    def _apply(self, session: Session, plan: SyncPlan, run_id: str, now: int) -> tuple[str, ...]:
+        concerned: list[str] = []
+        for event, terminals in (("added", plan.added), ("changed", plan.changed)):
+            for terminal in terminals:
+                registry.put_terminal_entry(session, _row_of(terminal, now))
+                self._audit(session, f"terminal-{event}", terminal.entry.terminal_no, run_id, now)
+                concerned.append(terminal.entry.terminal_no)
+        for terminal_no in plan.removed:
+            registry.withdraw_terminal(session, terminal_no, now=now)
+            self._audit(session, "terminal-removed", terminal_no, run_id, now)
+            concerned.append(terminal_no)
+        return tuple(
+            no for no in concerned if projection.open_for_terminal(session, no) is not None
+        )
+
+    def _audit(self, session: Session, event: str, terminal_no: str, run_id: str, now: int) -> None:
+        audit.write(
+            session,
+            event,
+            at=now,
+            actor_kind=ActorKind.BACK_OFFICE,
+            terminal_no=terminal_no,
+            detail={"run": run_id},
+        )
+
+    def _finish(self, session: Session, report: SyncReport, tag: str | None, now: int) -> None:
+        syncruns.finish(
+            session,
+            report.run_id,
+            now=now,
+            added=report.added,
+            changed=report.changed,
+            removed=report.removed,
+            unchanged=report.unchanged,
+            refused=[(one.terminal_no or one.position, one.reason) for one in report.refused],
+            note=report.stopped,
+            tag=tag,
+        )
+
+
+def _indexed(row: TerminalEntryRow) -> IndexedTerminal:
+    return IndexedTerminal(
+        terminal_no=row.terminal_no,
+        digest=row.digest,
+        seq=row.seq,
+        epp_key_fingerprint=row.epp_key_fingerprint,
+        epp_fingerprint=row.epp_fingerprint,
+        device_kid=row.device_kid,
+        first=row.first_person,
+        second=row.second_person,
+        in_force=row.current,
+    )
+
+
+def _row_of(terminal: VerifiedTerminal, now: int) -> TerminalEntryRow:
+    entry = terminal.entry
+    return TerminalEntryRow(
+        digest=terminal.digest,
+        terminal_no=entry.terminal_no,
+        seq=entry.seq,
+        envelope=terminal.envelope,
+        model=entry.model,
+        branch=entry.branch,
+        epp_fingerprint=terminal.epp.fingerprint,
+        epp_key_fingerprint=terminal.epp.key_fingerprint,
+        device_kid=terminal.device_key.public_key.kid,
+        first_person=entry.first,
+        second_person=entry.second,
+        valid_until=entry.valid_until,
+        current=True,
+        recorded_at=now,
+    )
+
+
+def _claimed(envelope: str) -> str | None:
+    try:
+        claimed = peek(envelope_statements(envelope)[0]).payload
+    except (EntryError, StatementError):
+        return None
+    return claimed.terminal_no if isinstance(claimed, TerminalEntry) else None
+
+
+def _report(run_id: str, plan: SyncPlan, ended: tuple[str, ...]) -> SyncReport:
+    return SyncReport(
+        run_id=run_id,
+        added=len(plan.added),
+        changed=len(plan.changed),
+        unchanged=len(plan.unchanged),
+        removed=len(plan.removed),
+        refused=tuple(_refusals(plan)),
+        ended=ended,
+    )
+
+
+def _refusals(plan: SyncPlan) -> Iterator[SyncRefusal]:
+    for row in plan.refused[:MAX_REPORTED]:
+        yield SyncRefusal(position=row.position, terminal_no=row.terminal_no, reason=row.reason)

@@ -1,0 +1,72 @@
+"""Every deadline, timeout and retry of the workflows in one place, each with its reason."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+from temporalio.common import RetryPolicy
+
+from ceremony.checks import RESEND_SECONDS, SMS_CODE_SECONDS
+from ceremony.qr import VALID_SECONDS
+from ceremony.stages import Stage
+
+QR_CODE: Final = timedelta(seconds=VALID_SECONDS)
+"""A QR code is on a screen in front of a person; two minutes are enough to scan it."""
+SMS_CODE: Final = timedelta(seconds=SMS_CODE_SECONDS)
+"""NIST SP 800-63B-4 section 3.1.3.2: ten minutes at most."""
+RESEND: Final = timedelta(seconds=RESEND_SECONDS)
+"""An SMS may take a minute; asking sooner only costs money."""
+
+STAGE_DEADLINES: Final[Mapping[Stage, timedelta]] = MappingProxyType(
+    {
+        # The technician stands at the terminal and the first administrator was called.
+        Stage.AWAITING_APPLICATION: timedelta(minutes=15),
+        # The second administrator may be in a meeting, but not away for the day.
+        Stage.AWAITING_REVIEW: timedelta(hours=4),
+        # An approval is for a load that is about to happen.
+        Stage.AWAITING_CONFIRMATION: timedelta(hours=1),
+        # The terminal may lose its network at the worst moment and find it again tomorrow.
+        Stage.AWAITING_RECEIPT: timedelta(hours=24),
+    }
+)
+
+RECORD_TIMEOUT: Final = timedelta(seconds=10)
+"""One transaction on a database that may be busy; nobody outside is waited for."""
+RECORD_RETRIES: Final = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    maximum_interval=timedelta(seconds=10),
+)
+"""For ever: a statement that was acknowledged is recorded as soon as the database is back."""
+RECORD_LOCAL_THRESHOLD: Final = timedelta(seconds=10)
+"""Below it a retry stays within the workflow task; above it a durable timer waits."""
+
+KEY_TIMEOUT: Final = timedelta(seconds=30)
+"""An HSM under load; one attempt more is harmless, because a release is find-or-create."""
+KEY_RETRIES: Final = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    maximum_interval=timedelta(seconds=10),
+)
+"""For ever: only the key worker knows whether a key exists, so only its answer may end this."""
+
+SMS_TIMEOUT: Final = timedelta(seconds=30)
+"""One call of the provider, whose client gives up earlier by itself."""
+SMS_CODE_WITHIN: Final = timedelta(minutes=5)
+"""A code that comes later than this finds nobody waiting; a new one may be asked for."""
+NOTICE_WITHIN: Final = timedelta(hours=1)
+"""A notice is worth having late, but not tomorrow."""
+LAST_NOTICE_WITHIN: Final = timedelta(minutes=1)
+"""The workflow must close, so that the terminal may ask again; nobody waits for this SMS."""
+SMS_RETRIES: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)
+)
+"""Only what was surely not sent raises and comes here; the rest is an outcome."""
+
+SYNC_TIMEOUT: Final = timedelta(minutes=30)
+"""200,000 terminals over a slow feed, each with two signatures to verify."""
+SYNC_RETRIES: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=2),
+    maximum_interval=timedelta(minutes=1),
+    maximum_attempts=5,
+)
+"""The schedule comes again; a feed that stays away is for people to see."""
