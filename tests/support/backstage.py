@@ -48,7 +48,7 @@ from records.tables.submission import SubmissionRow
 from records.tables.terminal_entry import TerminalEntryRow
 from records.tables.verdict import VerdictRow
 from tests.support.world import World
-from worker import WorkerParts, make_worker
+from worker import THREADS, WorkerParts, make_worker
 from workflows.loading_request import LoadingRequest
 from workflows.registry_sync import RegistrySync
 
@@ -249,7 +249,7 @@ class Backstage:
     @contextlib.asynccontextmanager
     async def workers(self, client: Client) -> AsyncIterator[None]:
         """Run both workers in this process."""
-        with ThreadPoolExecutor(8) as executor:
+        with ThreadPoolExecutor(THREADS) as executor:
             async with (
                 make_worker(client, self.ceremony(), executor),
                 make_worker(client, self.keys(), executor),
