@@ -19,6 +19,7 @@ from ceremony.checks import (
     receipt_check,
     second_check,
 )
+from ceremony.codes import MAX_CODES
 from ceremony.reasons import Reason
 from ceremony.stages import EXPIRES_TO, OPEN, TRANSITIONS, Stage, permits
 from ceremony.state import ATTEMPTS, CONFIRMATION_TRIES, CeremonyState, Verdict
@@ -98,18 +99,23 @@ def late(state: CeremonyState, kind: Kind, digest: str) -> Advance:
 
 
 def code_due(state: CeremonyState, n: int, now: int, resend_after: int) -> bool:
-    """Say whether SMS code n may be sent now: the next one, in its stage, not too soon."""
+    """Say whether SMS code n may be sent now: a further one of three, in its stage, not too soon.
+
+    One that was asked for but not sent is passed over, so that the next one can still be had.
+    """
     sent = state.codes_sent_at
     return (
         state.stage is Stage.AWAITING_APPLICATION
-        and n == len(sent) + 1
+        and len(sent) < n <= MAX_CODES
         and (not sent or now >= sent[-1] + resend_after)
     )
 
 
-def code_sent(state: CeremonyState, now: int) -> CeremonyState:
-    """Note that the next SMS code is on its way; its ten minutes begin."""
-    return _with(state, codes_sent_at=(*state.codes_sent_at, now))
+def code_sent(state: CeremonyState, now: int, n: int | None = None) -> CeremonyState:
+    """Note that SMS code n, or the next one, is on its way; its ten minutes begin."""
+    sent = state.codes_sent_at
+    count = 1 if n is None else n - len(sent)
+    return _with(state, codes_sent_at=(*sent, *(now,) * count))
 
 
 def released(state: CeremonyState, token_digest: str) -> CeremonyState:
@@ -168,9 +174,10 @@ def further(one: CeremonyState, other: CeremonyState) -> CeremonyState:
     return max(one, other, key=_progress)
 
 
-def _progress(state: CeremonyState) -> tuple[int, int, int]:
+def _progress(state: CeremonyState) -> tuple[int, bool, int, int]:
     used = -(state.attempts_left + state.tries_left + state.rewraps_left)
-    return _ORDER.get(state.stage, len(_ORDER)), used, len(state.codes_sent_at)
+    order = _ORDER.get(state.stage, len(_ORDER))
+    return order, state.receipt_digest is not None, used, len(state.codes_sent_at)
 
 
 def _repeat(state: CeremonyState, request: Verified[RequestPayload], facts: Facts) -> Advance:

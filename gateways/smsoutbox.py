@@ -1,41 +1,10 @@
-"""The SMS outbox: the embedded gateway. Messages become encrypted rows instead of going out.
+"""The SMS outbox: the embedded gateway. Messages become sealed rows instead of going out."""
 
-A row is sealed with AES-256-GCM (NIST SP 800-38D): a random 96 bit nonce, then ciphertext and
-tag. The step is associated data, so that a row moved to another step does not open.
-"""
-
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from ceremony.encoding import EncodingError, canonical_json, strict_json
+from ceremony.sealedsms import KEY_BYTES, OutboxMessage, seal_message
 from ceremony.sms import SmsReceipt
-
-KEY_BYTES: Final = 32
-_NONCE_BYTES: Final = 12
-_LABEL: Final = b"keyfill.sms-outbox.1\x00"
-
-
-class OutboxError(Exception):
-    """A row does not open: another key, another step, or changed bytes."""
-
-    def __init__(self) -> None:
-        """Refuse, always in the same words."""
-        super().__init__("outbox-row-refused")
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxMessage:
-    """An opened row; `sent_at` is Unix time in seconds. Its representation shows neither part."""
-
-    to: str = field(repr=False)
-    text: str = field(repr=False)
-    sent_at: int
 
 
 class OutboxGateway:
@@ -56,50 +25,14 @@ class OutboxGateway:
         key: bytes,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError("the outbox key must be 32 bytes")
         self._put = put
-        self._cipher = _cipher(key)
+        self._key = key
         self._clock = clock
 
     def send(self, step: str, to: str, text: str) -> SmsReceipt:
         """Seal one message and store it; the receipt is `outbox:<step>`, whatever the row's id."""
-        message = canonical_json({"to": to, "text": text, "sent_at": int(self._clock())})
-        nonce = os.urandom(_NONCE_BYTES)
-        self._put(step, nonce + self._cipher.encrypt(nonce, message, _associated(step)))
+        message = OutboxMessage(to=to, text=text, sent_at=int(self._clock()))
+        self._put(step, seal_message(self._key, step, message))
         return SmsReceipt(f"outbox:{step}")
-
-
-def open_outbox_row(key: bytes, step: str, sealed: bytes) -> OutboxMessage:
-    """Open a stored row, for `keyfill sms`.
-
-    Raises:
-        OutboxError: it was not sealed with this key under this step.
-    """
-    cipher = _cipher(key)
-    message: OutboxMessage | None
-    try:
-        message = _message(
-            cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _associated(step))
-        )
-    except (InvalidTag, EncodingError, ValueError, KeyError, TypeError):
-        message = None
-    # Raised out here: what a JSON reader complains of would carry the text with it.
-    if message is None:
-        raise OutboxError
-    return message
-
-
-def _message(opened: bytes) -> OutboxMessage:
-    members = strict_json(opened)
-    return OutboxMessage(
-        to=str(members["to"]), text=str(members["text"]), sent_at=int(members["sent_at"])
-    )
-
-
-def _cipher(key: bytes) -> AESGCM:
-    if len(key) != KEY_BYTES:
-        raise ValueError("the outbox key must be 32 bytes")
-    return AESGCM(key)
-
-
-def _associated(step: str) -> bytes:
-    return _LABEL + step.encode()

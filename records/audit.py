@@ -30,13 +30,6 @@ def write(
     Raises:
         TypeError, ValueError: if `detail` is not JSON.
     """
-    text = json.dumps(
-        dict(detail or {}),
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-    )
     session.add(
         AuditEventRow(
             at=at,
@@ -46,7 +39,7 @@ def write(
             actor=None if actor is None else without_numbers(actor),
             event=event,
             reason=reason,
-            detail=without_numbers(text),
+            detail=_detail(detail or {}),
         )
     )
     session.flush()
@@ -57,6 +50,15 @@ def of_request(session: Session, request_id: str) -> Sequence[AuditEventRow]:
     return session.exec(
         select(AuditEventRow)
         .where(AuditEventRow.request_id == request_id)
+        .order_by(col(AuditEventRow.id))
+    ).all()
+
+
+def of_detail(session: Session, detail: Mapping[str, Any]) -> Sequence[AuditEventRow]:
+    """The events with exactly this detail, oldest first; it looks through the whole trail."""
+    return session.exec(
+        select(AuditEventRow)
+        .where(AuditEventRow.detail == _detail(detail))
         .order_by(col(AuditEventRow.id))
     ).all()
 
@@ -81,3 +83,14 @@ def since(session: Session, after_id: int = 0, *, limit: int = 200) -> Sequence[
         .order_by(col(AuditEventRow.id))
         .limit(limit)
     ).all()
+
+
+def _detail(detail: Mapping[str, Any]) -> str:
+    text = json.dumps(
+        dict(detail),
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+    return without_numbers(text)

@@ -1,0 +1,54 @@
+"""The parts that the routes work with, made once per process by `app.py` or by a test."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.ceremonies import Ceremonies
+from api.limits import RateLimits
+from api.metrics import Metrics
+from api.smscallbacks import SmsCallbacks
+from api.tokens import Tokens
+from ceremony.codes import EdgeSeal
+from ceremony.qr import QrSeal
+from ceremony.trust import Trust
+from records.database import Database
+from records.watcher import ChangeWatcher
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a route may use.
+
+    `clock` gives Unix seconds. `wait_seconds` is how long a call waits for a verdict before it
+    answers 202. `sms_callbacks` is None where no SMS provider reports.
+    """
+
+    database: Database
+    watcher: ChangeWatcher
+    ceremonies: Ceremonies
+    trust: Trust
+    tokens: Tokens
+    qr: QrSeal
+    edge: EdgeSeal
+    sms_callbacks: SmsCallbacks | None = None
+    limits: RateLimits = field(default_factory=RateLimits)
+    metrics: Metrics = field(default_factory=Metrics)
+    clock: Callable[[], float] = time.time
+    wait_seconds: float = 5.0
+
+    def now(self) -> int:
+        """Unix time in whole seconds."""
+        return int(self.clock())
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts of the application that a call reached."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+PartsDep = Annotated[Parts, Depends(parts_of)]

@@ -1,0 +1,17 @@
+"""QR codes as pictures: a `data:` URI that a terminal's screen can show as it is."""
+
+from base64 import b64encode
+from io import BytesIO
+
+import qrcode
+from qrcode.constants import ERROR_CORRECT_M
+from qrcode.image.pure import PyPNGImage
+
+
+def png_data_uri(text: str) -> str:
+    """Draw a QR code (ISO/IEC 18004, level M) as `data:image/png;base64,…`."""
+    code = qrcode.QRCode(error_correction=ERROR_CORRECT_M, box_size=8, border=4)
+    code.add_data(text)
+    picture = BytesIO()
+    code.make_image(image_factory=PyPNGImage).save(picture)
+    return f"data:image/png;base64,{b64encode(picture.getvalue()).decode('ascii')}"
