@@ -7,6 +7,7 @@ the statement's digest: a retry, a reset or a second worker reads what the first
 
 import time
 from collections.abc import Callable
+from functools import reduce
 
 from sqlmodel import Session
 from temporalio import activity
@@ -56,7 +57,7 @@ class CeremonyRecords:
         with self._database.write() as session:
             known = _known(session, opening.digest)
             if known is not None:
-                return _as_it_ended(session, known)
+                return _as_it_stands(session, known)
             now = self._present(session, opening.terminal_no)
             submission = submissions.get(session, opening.digest)
             if submission is None or not _is_opening(submission, opening):
@@ -82,7 +83,7 @@ class CeremonyRecords:
         with self._database.write() as session:
             known = _known(session, step.digest)
             if known is not None:
-                return Recorded(state=_further(step.state, known.state), verdict=known.verdict)
+                return self._again(session, step.state, known)
             submission = submissions.get(session, step.digest)
             if submission is None:
                 return self._dropped(session, step.state, step.digest, Reason.STATEMENT_MISSING)
@@ -92,7 +93,7 @@ class CeremonyRecords:
             if submission.kind is Kind.CONFIRMATION and recorded.verdict.accepted:
                 self._audit(session, recorded, submission, event="confirmation-checked")
                 return recorded
-            self._count(session, step.state, recorded.state, submission)
+            self._count(session, step.state, recorded, submission)
             return self._write(session, recorded, submission)
 
     @activity.defn
@@ -101,7 +102,7 @@ class CeremonyRecords:
         with self._database.write() as session:
             known = _known(session, step.digest)
             if known is not None:
-                return known
+                return self._again(session, step.state, known)
             submission = submissions.get(session, step.digest)
             if submission is None:
                 return self._dropped(session, step.state, step.digest, Reason.STATEMENT_MISSING)
@@ -155,18 +156,20 @@ class CeremonyRecords:
         self,
         session: Session,
         before: CeremonyState,
-        after: CeremonyState,
+        recorded: Recorded,
         submission: SubmissionRow,
     ) -> None:
-        if after.attempts_left < before.attempts_left:
+        # A wrong code counts whatever the state says: forged states must not make guesses free.
+        after, reasons = recorded.state, recorded.verdict.reasons
+        if after.attempts_left < before.attempts_left or Reason.SMS_CODE_WRONG in reasons:
             attempts.use(session, attempts_scope(before.request_id, submission), ATTEMPTS)
             attempts.use(session, daily_scope(submission), DAILY_ATTEMPTS)
-        if after.tries_left < before.tries_left:
+        if after.tries_left < before.tries_left or not reducer.MISTYPED.isdisjoint(reasons):
             attempts.use(session, tries_scope(before.request_id), CONFIRMATION_TRIES)
 
     def _write(self, session: Session, recorded: Recorded, submission: SubmissionRow) -> Recorded:
         state, verdict = recorded.state, recorded.verdict
-        version, _ = projector.follow(session, state, now=int(self._clock()))
+        version = self._version_after(session, state)
         verdicts.add(
             session,
             VerdictRow(
@@ -185,6 +188,21 @@ class CeremonyRecords:
         outcome = "accepted" if verdict.accepted else "refused"
         self._audit(session, recorded, submission, event=f"{verdict.kind}-{outcome}")
         return recorded
+
+    def _version_after(self, session: Session, state: CeremonyState) -> int:
+        try:
+            return projector.follow(session, state, now=int(self._clock()))[0]
+        except projector.ProjectionMissing:
+            if not state.final:
+                raise
+            # Opened by a statement that is not there: it has no row, its late statements answers.
+            return 0
+
+    def _again(self, session: Session, mine: CeremonyState, known: Recorded) -> Recorded:
+        if known.state.request_id != mine.request_id:
+            # A statement that another request has answered already must not act on this one.
+            return self._dropped(session, mine, known.verdict.digest, Reason.WRONG_REQUEST)
+        return Recorded(state=reducer.further(mine, known.state), verdict=known.verdict)
 
     def _dropped(
         self, session: Session, state: CeremonyState, digest: str, reason: Reason
@@ -252,23 +270,21 @@ def _known(session: Session, digest: str) -> Recorded | None:
     )
 
 
-def _as_it_ended(session: Session, known: Recorded) -> Recorded:
-    # A second workflow of a request that has ended ends at once, the same way.
+def _as_it_stands(session: Session, known: Recorded) -> Recorded:
+    # A second workflow of a request goes on where the first one was; of an ended one, it ends.
+    rows = verdicts.of_request(session, known.state.request_id)
+    states = (CeremonyState.model_validate_json(row.state_json) for row in rows)
+    furthest = reduce(reducer.further, states, known.state)
     row = projection.find(session, known.state.request_id)
     if row is None or row.stage not in FINAL:
-        return known
+        return Recorded(state=furthest, verdict=known.verdict)
     changes = {
         "stage": row.stage,
         "reason": Reason(row.reason) if row.reason else None,
         "token_digest": row.token_digest,
         "kcv": row.kcv,
     }
-    return Recorded(state=known.state.model_copy(update=changes), verdict=known.verdict)
-
-
-def _further(mine: CeremonyState, recorded: CeremonyState) -> CeremonyState:
-    # A verdict of another request (a replay across requests) must not carry its state here.
-    return reducer.further(mine, recorded) if recorded.request_id == mine.request_id else mine
+    return Recorded(state=furthest.model_copy(update=changes), verdict=known.verdict)
 
 
 def _is_opening(submission: SubmissionRow, opening: Opening) -> bool:
@@ -287,7 +303,10 @@ def _about_another(submission: SubmissionRow, state: CeremonyState) -> bool:
 def _staff_no(submission: SubmissionRow) -> str | None:
     if submission.person is None:
         return None
-    return getattr(peek(submission.statement).payload, "administrator", None)
+    try:
+        return getattr(peek(submission.statement).payload, "administrator", None)
+    except StatementError:
+        return None
 
 
 def _attempts_left(state: CeremonyState, verdict: Verdict) -> int | None:

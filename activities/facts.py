@@ -10,11 +10,12 @@ from ceremony.checks import Facts
 from ceremony.codes import MAX_CODES, CodeBook, EdgeSeal, TypedCode
 from ceremony.names import TOKEN_FORMATS
 from ceremony.qr import QrContents
+from ceremony.reasons import Reason
 from ceremony.standing import Standing
 from ceremony.state import CeremonyState
 from ceremony.statements import PAYLOADS, Kind
 from ceremony.trust import Trust
-from ceremony.verification import EnrolledKey, Verified, verify
+from ceremony.verification import EnrolledKey, StatementError, Verified, verify
 from records import attempts, keystore
 from records.standing import Present
 from records.tables.submission import SubmissionRow
@@ -33,15 +34,19 @@ class FactFinder:
         """Verify a stored statement by the keys that the registry allows for its kind now.
 
         Raises:
-            StatementError: if none of them signed it.
+            StatementError: if none of them signed it, or it is not the one of its digest.
         """
-        return verify(
+        proved = verify(
             submission.statement,
             PAYLOADS[submission.kind],
             signers(submission.kind, present),
             audience=self.trust.audience,
             passkeys=self.trust.passkeys,
         )
+        # Whoever edits the records could file one statement under another's digest.
+        if proved.digest != submission.digest:
+            raise StatementError(Reason.STATEMENT_MISSING)
+        return proved
 
     def gather(
         self,
@@ -57,7 +62,7 @@ class FactFinder:
             standing=present.standing,
             formats=frozenset(TOKEN_FORMATS),
         )
-        if state is None or present.standing is None:
+        if state is None:
             return facts
         return Facts(
             now=facts.now,
@@ -66,7 +71,8 @@ class FactFinder:
             formats=facts.formats,
             qr=_scanned(submission),
             code_n=submission.code_n or 0,
-            code_right=self._code_right(submission, present.standing, state.request_id),
+            code_right=present.standing is not None
+            and self._code_right(submission, present.standing, state.request_id),
             attempts=attempts.used(session, attempts_scope(state.request_id, submission)),
             daily_attempts=attempts.used(session, daily_scope(submission)),
             tries=attempts.used(session, tries_scope(state.request_id)),

@@ -3,9 +3,10 @@
 from ceremony.codes import TypedCode
 from ceremony.encoding import b64
 from ceremony.release_rule import Entries
+from ceremony.stages import FINAL
 from keymanagement.archive import ArchivedStatement
 from keymanagement.journalrows import HeldKey, IssuedToken
-from records import keystore, registry, submissions
+from records import keystore, projection, registry, submissions
 from records.database import Database
 from records.tables.key import KeyRow, KeyState
 from records.tables.token import TokenRow
@@ -47,6 +48,18 @@ class RecordsArchive:
         if first is None or second is None:
             return None
         return Entries(terminal.envelope, first.envelope, second.envelope)
+
+    def terminal_entry(self, terminal_no: str) -> str | None:
+        """The envelope of the terminal's entry in force."""
+        with self._database.read() as session:
+            terminal = registry.current_terminal(session, terminal_no)
+        return None if terminal is None else terminal.envelope
+
+    def has_ended(self, request_id: str) -> bool:
+        """Whether the projection shows a final stage."""
+        with self._database.read() as session:
+            row = projection.find(session, request_id)
+        return row is not None and row.stage in FINAL
 
     def publish_token(self, terminal_no: str, key: HeldKey, token: IssuedToken) -> None:
         """Publish a released key and one of its tokens, if they are not there yet."""

@@ -4,8 +4,9 @@ The source is the worker's, never the caller's. Every entry is verified before i
 one bad row never stops the rest; the whole plan is applied in one transaction or not at all.
 """
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 from sqlmodel import Session
@@ -15,7 +16,7 @@ from ceremony.eppcertificate import EntryError
 from ceremony.feed import FeedItem, FeedReading, NotModified
 from ceremony.messages import SyncOrder, SyncRefusal, SyncReport
 from ceremony.reasons import Reason
-from ceremony.registry import VerifiedTerminal, envelope_statements, read_terminal_entry
+from ceremony.registry import envelope_statements, read_terminal_entry
 from ceremony.statements import RemovalOrderPayload, TerminalEntry
 from ceremony.syncplan import (
     DEFAULT_LIMITS,
@@ -28,10 +29,12 @@ from ceremony.syncplan import (
     plan_unmodified,
 )
 from ceremony.trust import Trust
-from ceremony.verification import StatementError, peek, verify
+from ceremony.verification import StatementError, Verified, peek, verify
 from records import attempts, audit, projection, registry, syncruns
 from records.database import Database
+from records.entryrows import terminal_row
 from records.tables.audit_event import ActorKind
+from records.tables.sync_run import SyncRunRow
 from records.tables.terminal_entry import TerminalEntryRow
 
 MAX_REPORTED: Final = 1000
@@ -82,7 +85,9 @@ class RegistrySynchroniser:
         """
         now = int(self._clock())
         with self._database.write() as session:
-            syncruns.start(session, run_id, now=now)
+            started, _ = syncruns.start(session, run_id, now=now)
+            if started.finished_at is not None:
+                return _as_finished(session, started)
             known = syncruns.latest_tag(session)
         rows, tag = self._rows(known, now)
         with self._database.write() as session:
@@ -121,13 +126,17 @@ class RegistrySynchroniser:
         try:
             return plan_sync(index, rows)
         except SyncStopped:
-            most = self._ordered(session, order, now)
-            if most is None:
+            said = self._ordered(order, now)
+            if said is None:
                 raise
-            limits = SyncLimits(removal_percent=0, removal_floor=most)
-            return plan_sync(index, rows, limits=limits)
+            most = max(said.payload.most, DEFAULT_LIMITS.removal_floor)
+            plan = plan_sync(index, rows, limits=SyncLimits(0, most))
+            # One order, one run: it may not be kept for another day.
+            if attempts.use(session, f"removal-order/{said.digest}", 1) is None:
+                raise
+            return plan
 
-    def _ordered(self, session: Session, order: SyncOrder, now: int) -> int | None:
+    def _ordered(self, order: SyncOrder, now: int) -> Verified[RemovalOrderPayload] | None:
         if order.order is None:
             return None
         try:
@@ -139,26 +148,20 @@ class RegistrySynchroniser:
             )
         except StatementError:
             return None
-        if said.payload.expires_at <= now:
-            return None
-        # One order, one run: it may not be kept for another day.
-        fresh = attempts.use(session, f"removal-order/{said.digest}", 1) is not None
-        return max(said.payload.most, DEFAULT_LIMITS.removal_floor) if fresh else None
+        return None if said.payload.expires_at <= now else said
 
     def _apply(self, session: Session, plan: SyncPlan, run_id: str, now: int) -> tuple[str, ...]:
         concerned: list[str] = []
         for event, terminals in (("added", plan.added), ("changed", plan.changed)):
             for terminal in terminals:
-                registry.put_terminal_entry(session, _row_of(terminal, now))
+                registry.put_terminal_entry(session, terminal_row(terminal, now=now))
                 self._audit(session, f"terminal-{event}", terminal.entry.terminal_no, run_id, now)
                 concerned.append(terminal.entry.terminal_no)
         for terminal_no in plan.removed:
             registry.withdraw_terminal(session, terminal_no, now=now)
             self._audit(session, "terminal-removed", terminal_no, run_id, now)
             concerned.append(terminal_no)
-        return tuple(
-            no for no in concerned if projection.open_for_terminal(session, no) is not None
-        )
+        return _with_open_request(session, concerned)
 
     def _audit(self, session: Session, event: str, terminal_no: str, run_id: str, now: int) -> None:
         audit.write(
@@ -185,6 +188,36 @@ class RegistrySynchroniser:
         )
 
 
+def _with_open_request(session: Session, terminals: Iterable[str]) -> tuple[str, ...]:
+    return tuple(no for no in terminals if projection.open_for_terminal(session, no) is not None)
+
+
+def _as_finished(session: Session, run: SyncRunRow) -> SyncReport:
+    # The run that applied it died before it could say so; its open requests must still be told.
+    concerned = dict.fromkeys(
+        event.terminal_no
+        for event in audit.of_detail(session, {"run": run.run_id})
+        if event.terminal_no
+    )
+    return SyncReport(
+        run_id=run.run_id,
+        added=run.added,
+        changed=run.changed,
+        unchanged=run.unchanged,
+        removed=run.removed,
+        refused=tuple(_refusals_of(run)),
+        ended=_with_open_request(session, concerned),
+        stopped=None if run.note is None else Reason(run.note),
+    )
+
+
+def _refusals_of(run: SyncRunRow) -> Iterator[SyncRefusal]:
+    for one in json.loads(run.refused_json):
+        yield SyncRefusal(
+            position=one["terminal_no"], terminal_no=None, reason=Reason(one["reason"])
+        )
+
+
 def _indexed(row: TerminalEntryRow) -> IndexedTerminal:
     return IndexedTerminal(
         terminal_no=row.terminal_no,
@@ -196,26 +229,6 @@ def _indexed(row: TerminalEntryRow) -> IndexedTerminal:
         first=row.first_person,
         second=row.second_person,
         in_force=row.current,
-    )
-
-
-def _row_of(terminal: VerifiedTerminal, now: int) -> TerminalEntryRow:
-    entry = terminal.entry
-    return TerminalEntryRow(
-        digest=terminal.digest,
-        terminal_no=entry.terminal_no,
-        seq=entry.seq,
-        envelope=terminal.envelope,
-        model=entry.model,
-        branch=entry.branch,
-        epp_fingerprint=terminal.epp.fingerprint,
-        epp_key_fingerprint=terminal.epp.key_fingerprint,
-        device_kid=terminal.device_key.public_key.kid,
-        first_person=entry.first,
-        second_person=entry.second,
-        valid_until=entry.valid_until,
-        current=True,
-        recorded_at=now,
     )
 
 

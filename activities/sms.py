@@ -6,29 +6,43 @@ never from a command.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from sqlmodel import Session
 from temporalio import activity
 
 from ceremony.checks import APPROVAL_SECONDS, SMS_CODE_SECONDS
-from ceremony.codes import CodeBook
+from ceremony.codes import MAX_CODES, CodeBook
 from ceremony.messages import Notice, SmsCodeCommand
 from ceremony.registry import VerifiedCredential
 from ceremony.sms import SmsAmbiguous, SmsReceipt, SmsRefused, SmsUnavailable, mask_number
 from ceremony.smstexts import SmsText, approval_text, code_text, ended_text, review_text
-from ceremony.stages import FINAL
+from ceremony.stages import FINAL, Stage
 from ceremony.trust import Trust
 from records import audit, messages, projection
 from records.database import Database
 from records.standing import present, verified_credential
 from records.tables.audit_event import ActorKind
+from records.tables.loading_request import LoadingRequestRow
 from records.tables.sms_message import SmsStatus
 
 REVIEW_SECONDS: Final = 4 * 3600
 NO_RECIPIENT: Final = "no-recipient"
+_DUE: Final[Mapping[str, frozenset[Stage]]] = MappingProxyType(
+    {
+        "sms-code": frozenset({Stage.AWAITING_APPLICATION}),
+        # A slow SMS may be overtaken by what it tells of.
+        "review": frozenset(
+            {Stage.AWAITING_REVIEW, Stage.AWAITING_CONFIRMATION, Stage.AWAITING_RECEIPT}
+        ),
+        "approved": frozenset({Stage.AWAITING_CONFIRMATION, Stage.AWAITING_RECEIPT}),
+        "ended": FINAL,
+    }
+)
+"""The stages at which a loading request has each message sent; nobody else can have it sent."""
 
 
 class SmsGateway(Protocol):
@@ -90,8 +104,9 @@ class SmsSender:
         """
         with self._database.read() as session:
             now = int(self._clock())
+            row = _due(session, command.request_id, command.terminal_no, "sms-code")
             standing = present(session, self._trust, command.terminal_no, now=now).standing
-        if standing is None:
+        if row is None or standing is None or not 1 <= command.n <= MAX_CODES:
             return NO_RECIPIENT
         code = self._codes.sms_code(standing.code_scope(command.request_id), command.n)
         return self._send(
@@ -124,6 +139,9 @@ class SmsSender:
 
     def _compose(self, session: Session, notice: Notice) -> _Message | None:
         now = int(self._clock())
+        row = _due(session, notice.request_id, notice.terminal_no, notice.event)
+        if row is None:
+            return None
         standing = present(session, self._trust, notice.terminal_no, now=now).standing
         about = {"terminal_no": notice.terminal_no, "request_id": notice.request_id}
         if notice.event == "review" and standing is not None:
@@ -133,8 +151,7 @@ class SmsSender:
             code = self._codes.approval_code(standing.code_scope(notice.request_id))
             text = approval_text(**about, approval_code=code, valid_seconds=APPROVAL_SECONDS)
             return self._message(notice, standing.first, text)
-        row = projection.find(session, notice.request_id)
-        if notice.event != "ended" or row is None or row.stage not in FINAL:
+        if notice.event != "ended":
             return None
         # The request's own first administrator, even if the registry has another by now.
         first = verified_credential(session, self._trust, row.first_person, now=now)
@@ -207,3 +224,13 @@ class SmsSender:
                     },
                 )
         return status
+
+
+def _due(
+    session: Session, request_id: str, terminal_no: str, purpose: str
+) -> LoadingRequestRow | None:
+    # Whoever writes to Temporal could otherwise have messages sent about requests of their own.
+    row = projection.find(session, request_id)
+    if row is None or row.terminal_no != terminal_no or row.stage not in _DUE[purpose]:
+        return None
+    return row

@@ -33,6 +33,14 @@ class Archive(Protocol):
         """The envelopes in force for a terminal and its two administrators."""
         ...
 
+    def terminal_entry(self, terminal_no: str) -> str | None:
+        """The envelope in force for a terminal, whatever became of its administrators."""
+        ...
+
+    def has_ended(self, request_id: str) -> bool:
+        """Whether the records say that the loading request has ended, for instance cancelled."""
+        ...
+
     def publish_token(self, terminal_no: str, key: HeldKey, token: IssuedToken) -> None:
         """Publish a released key (host's copy, release record) and one of its tokens."""
         ...

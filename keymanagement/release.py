@@ -12,19 +12,26 @@ from typing import Final
 
 from ceremony.messages import ReleaseCommand, ReleaseOutcome
 from ceremony.reasons import Reason
-from ceremony.registry import VerifiedCredential, VerifiedTerminal
 from ceremony.release_rule import (
     Grant,
     ReleaseRefused,
     ReleaseSecrets,
-    Statements,
     may_release,
     may_rewrap,
 )
 from ceremony.trust import Trust
-from keymanagement.archive import Archive, ArchivedStatement
+from keymanagement.archive import Archive
+from keymanagement.case import statements_for
+from keymanagement.entries import rely_on_standing
 from keymanagement.journal import Journal
-from keymanagement.journalrows import HeldKey, IssuedToken, NewKey, NewToken, ReleaseIntent, Reliance
+from keymanagement.journalrows import (
+    HeldKey,
+    IssuedToken,
+    KeyState,
+    NewKey,
+    NewToken,
+    ReleaseIntent,
+)
 from keymanagement.port import (
     KeyAlgorithm,
     KeyBinding,
@@ -53,7 +60,7 @@ class ReleasePolicy:
 class KeyRelease:
     """Releases and re-wraps keys; safe for threads and several key workers on one journal."""
 
-    def __init__(  # noqa: PLR0913 - each is a collaborator of its own
+    def __init__(
         self,
         *,
         trust: Trust,
@@ -98,13 +105,19 @@ class KeyRelease:
         if held is not None and issued is not None:
             self._require_same(command, issued)
             return held, issued
+        if held is not None and held.state is not KeyState.RELEASED:
+            # Its receipt is in, or was given up: the EPP has nothing more to ask for.
+            raise ReleaseRefused(Reason.WRONG_STAGE)
+        if self._archive.has_ended(command.request_id):
+            # What takes away needs no signature: a cancelled request gets no key, whoever asks.
+            raise ReleaseRefused(Reason.WRONG_STAGE)
         grant = self._prove(command, released=held is not None)
-        self._rely_on(grant)
         token_format = self._choose_format(grant)
         require_transport(
             held.algorithm if held else self._policy.algorithm,
             grant.standing.terminal.epp.public_key.key_size,
         )
+        rely_on_standing(self._journal, grant.standing)
         if held is None:
             held, issued = self._make(grant, token_format)
             if issued.confirmation_digest == command.confirmation:
@@ -119,60 +132,29 @@ class KeyRelease:
             raise ReleaseRefused(Reason.WRONG_TERMINAL)
 
     def _prove(self, command: ReleaseCommand, *, released: bool) -> Grant:
-        if self._journal.wrong_codes(command.request_id) >= WRONG_CODES:
-            raise ReleaseRefused(Reason.CONFIRMATION_TRIES_EXHAUSTED)
         entries = self._archive.entries(command.terminal_no)
         if entries is None:
             raise ReleaseRefused(Reason.REGISTRY_CHANGED)
-        statements = self._load(command)
+        statements = statements_for(command, self._archive)
+        self._require_tries(command)
         rule = may_rewrap if released else may_release
         try:
             grant = rule(statements, entries, self._trust, self._secrets, now=self._now())
         except ReleaseRefused as refusal:
-            if refusal.reason in _WRONG_CODE:
-                self._journal.count_wrong_code(command.request_id)
+            if refusal.reason not in _WRONG_CODE:
+                raise
+            if self._journal.count_wrong_code(command.request_id) > WRONG_CODES:
+                raise ReleaseRefused(Reason.CONFIRMATION_TRIES_EXHAUSTED) from None
             raise
-        _require_named(command, grant)
+        # Again, or of many guesses at once more than five would count.
+        self._require_tries(command)
+        if grant.standing.terminal.entry.terminal_no != command.terminal_no:
+            raise ReleaseRefused(Reason.WRONG_TERMINAL)
         return grant
 
-    def _load(self, command: ReleaseCommand) -> Statements:
-        application = self._statement(command.application)
-        confirmation = self._statement(command.confirmation)
-        if application.qr_n is None or application.qr_expires_at is None:
-            raise ReleaseRefused(Reason.QR_REFUSED)
-        if application.code is None:
-            raise ReleaseRefused(Reason.SMS_CODE_WRONG)
-        if confirmation.code is None:
-            raise ReleaseRefused(Reason.APPROVAL_CODE_WRONG)
-        return Statements(
-            request=self._statement(command.request).text,
-            application=application.text,
-            decision=self._statement(command.decision).text,
-            confirmation=confirmation.text,
-            qr_n=application.qr_n,
-            qr_expires_at=application.qr_expires_at,
-            sms_code=application.code,
-            approval_code=confirmation.code,
-        )
-
-    def _statement(self, digest: str) -> ArchivedStatement:
-        statement = self._archive.statement(digest)
-        if statement is None:
-            raise ReleaseRefused(Reason.STATEMENT_MISSING)
-        return statement
-
-    def _rely_on(self, grant: Grant) -> None:
-        terminal = grant.standing.terminal
-        known = self._journal.known_identity("terminal", terminal.entry.terminal_no)
-        if known is not None and known != terminal.identity_digest and not terminal.officers:
-            raise ReleaseRefused(Reason.OFFICER_REQUIRED)
-        self._journal.rely_on(
-            (
-                _terminal_reliance(terminal),
-                _person_reliance(grant.standing.first),
-                _person_reliance(grant.standing.second),
-            )
-        )
+    def _require_tries(self, command: ReleaseCommand) -> None:
+        if self._journal.wrong_codes(command.request_id) >= WRONG_CODES:
+            raise ReleaseRefused(Reason.CONFIRMATION_TRIES_EXHAUSTED)
 
     def _choose_format(self, grant: Grant) -> str:
         for wanted in grant.request.payload.formats:
@@ -224,28 +206,6 @@ class KeyRelease:
         return int(self._clock())
 
 
-def _require_named(command: ReleaseCommand, grant: Grant) -> None:
-    # Whoever edits the records could file one statement under another's digest.
-    named = (
-        command.request_id,
-        command.terminal_no,
-        command.request,
-        command.application,
-        command.decision,
-        command.confirmation,
-    )
-    proved = (
-        grant.request_id,
-        grant.standing.terminal.entry.terminal_no,
-        grant.request.digest,
-        grant.application.digest,
-        grant.decision.digest,
-        grant.confirmation.digest,
-    )
-    if named != proved:
-        raise ReleaseRefused(Reason.WRONG_REQUEST)
-
-
 def _terms(grant: Grant, now: int) -> TokenTerms:
     terminal = grant.standing.terminal
     return TokenTerms(
@@ -266,18 +226,4 @@ def _new_token(grant: Grant, token: KeyToken, now: int) -> NewToken:
         krd_nonce=grant.confirmation.payload.krd_nonce,
         token=token,
         issued_at=now,
-    )
-
-
-def _terminal_reliance(terminal: VerifiedTerminal) -> Reliance:
-    entry = terminal.entry
-    return Reliance(
-        "terminal", entry.terminal_no, entry.seq, terminal.digest, terminal.identity_digest
-    )
-
-
-def _person_reliance(credential: VerifiedCredential) -> Reliance:
-    entry = credential.entry
-    return Reliance(
-        "person", entry.person, entry.seq, credential.digest, credential.key.public_key.kid
     )

@@ -11,13 +11,18 @@ from ceremony.reasons import Reason
 from ceremony.registry import read_terminal_entry
 from ceremony.statements import ReceiptPayload
 from ceremony.trust import Trust
-from ceremony.verification import StatementError, verify
+from ceremony.verification import StatementError, Verified, verify
 from keymanagement.archive import Archive
+from keymanagement.entries import rely_on_terminal
 from keymanagement.journal import Journal
 from keymanagement.journalerrors import JournalConflict, KeySuperseded
 from keymanagement.journalrows import KeyState, ReleaseIntent
+from keymanagement.port import KeyManagementError
 
+WRONG_KCVS: Final = 5
+"""Wrong KCVs of one key that are looked at: three bytes must not be found by trying."""
 _NOT_RELEASED: Final = Settlement(active=False, reason=Reason.RELEASE_REFUSED)
+_CONFIRMED: Final = frozenset({KeyState.ACTIVE, KeyState.RETIRED})
 
 
 class KeySettlement:
@@ -44,8 +49,12 @@ class KeySettlement:
             KeyManagementError: if the journal fails; the call may be repeated.
         """
         release = self._journal.release_of(command.request_id)
-        if release is None or self._journal.key_of(command.request_id) is None:
+        held = self._journal.key_of(command.request_id)
+        if release is None or held is None:
             return _NOT_RELEASED
+        if held.state in _CONFIRMED and held.receipt_digest == command.receipt:
+            # The same receipt, the same answer, whatever the registry says by now.
+            return self._settle(command, KeyState.ACTIVE, Reason.LOADED)
         if command.receipt is None:
             return self._settle(command, KeyState.UNCONFIRMED, Reason.RECEIPT_MISSING)
         refused = self._refusal(command.receipt, release)
@@ -55,11 +64,14 @@ class KeySettlement:
 
     def _refusal(self, digest: str, release: ReleaseIntent) -> Reason | None:
         stored = self._archive.statement(digest)
-        entries = self._archive.entries(release.terminal_no)
-        if stored is None or entries is None:
-            return Reason.STATEMENT_MISSING if stored is None else Reason.REGISTRY_CHANGED
+        if stored is None:
+            return Reason.STATEMENT_MISSING
+        # The terminal's entry alone: what its administrators may by now is nothing to its key.
+        entry = self._archive.terminal_entry(release.terminal_no)
+        if entry is None:
+            return Reason.REGISTRY_CHANGED
         try:
-            terminal = read_terminal_entry(entries.terminal, self._trust, now=int(self._clock()))
+            terminal = read_terminal_entry(entry, self._trust, now=int(self._clock()))
             receipt = verify(
                 stored.text,
                 ReceiptPayload,
@@ -70,9 +82,18 @@ class KeySettlement:
             return error.reason
         if receipt.digest != digest:
             return Reason.STATEMENT_MISSING
-        return self._judge(receipt.payload, release)
+        if terminal.entry.terminal_no != release.terminal_no:
+            return Reason.WRONG_TERMINAL
+        try:
+            rely_on_terminal(self._journal, terminal)
+        except KeyManagementError as error:
+            if error.reason is None:
+                raise
+            return error.reason
+        return self._judge(receipt, release)
 
-    def _judge(self, said: ReceiptPayload, release: ReleaseIntent) -> Reason | None:
+    def _judge(self, receipt: Verified[ReceiptPayload], release: ReleaseIntent) -> Reason | None:
+        said = receipt.payload
         if said.request_id != release.request_id:
             return Reason.WRONG_REQUEST
         if said.terminal_no != release.terminal_no:
@@ -84,24 +105,36 @@ class KeySettlement:
             return Reason.TOKEN_UNKNOWN
         if said.outcome == "refused" or said.kcv is None:
             return Reason.TERMINAL_REFUSED
-        kcv = self._journal.kcv_of(release.request_id)
-        return None if hmac.compare_digest(said.kcv, kcv) else Reason.KCV_WRONG
+        right = hmac.compare_digest(said.kcv, self._journal.kcv_of(release.request_id))
+        return None if self._counts(receipt.digest, release, right=right) else Reason.KCV_WRONG
+
+    def _counts(self, receipt: str, release: ReleaseIntent, *, right: bool) -> bool:
+        guesses = f"kcv/{release.request_id}"
+        held = self._journal.key_of(release.request_id)
+        if not right and (held is None or held.receipt_digest != receipt):
+            self._journal.count_wrong_code(guesses)
+        return right and self._journal.wrong_codes(guesses) < WRONG_KCVS
 
     def _settle(self, command: SettleCommand, state: KeyState, reason: Reason) -> Settlement:
         now = int(self._clock())
         try:
             settled = self._journal.settle(command.request_id, command.receipt, state, now)
         except KeySuperseded:
-            return Settlement(active=False, reason=Reason.KEY_SUPERSEDED)
+            return self._settle(command, KeyState.UNCONFIRMED, Reason.KEY_SUPERSEDED)
         except JournalConflict:
             # Another receipt came first; this one changes nothing, and is told what stands.
             held = self._journal.key_of(command.request_id)
-            active = held is not None and held.state is KeyState.ACTIVE
-            kcv = self._journal.kcv_of(command.request_id) if active else None
-            return Settlement(
-                active=active, reason=Reason.LOADED if active else reason, kcv=kcv
-            )
-        active = settled.key.state is KeyState.ACTIVE
-        kcv = self._journal.kcv_of(command.request_id) if active else None
-        self._archive.publish_settlement(settled.key, kcv, settled.retired, now)
-        return Settlement(active=active, reason=Reason.LOADED if active else reason, kcv=kcv)
+            if held is None or held.state is not KeyState.ACTIVE:
+                return Settlement(active=False, reason=Reason.KEY_SUPERSEDED)
+            return self._confirmed(command.request_id)
+        # A key that was retired since had been confirmed.
+        if settled.key.state not in _CONFIRMED:
+            self._archive.publish_settlement(settled.key, None, settled.retired, now)
+            return Settlement(active=False, reason=reason)
+        answer = self._confirmed(command.request_id)
+        self._archive.publish_settlement(settled.key, answer.kcv, settled.retired, now)
+        return answer
+
+    def _confirmed(self, request_id: str) -> Settlement:
+        kcv = self._journal.kcv_of(request_id)
+        return Settlement(active=True, reason=Reason.LOADED, kcv=kcv)

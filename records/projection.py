@@ -35,6 +35,7 @@ class Changes(TypedDict, total=False):
     reason: str | None
     stage_since: int
     application_digest: str | None
+    qr_digest: str | None
     decision_digest: str | None
     confirmation_digest: str | None
     receipt_digest: str | None

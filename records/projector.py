@@ -63,6 +63,7 @@ def follow(session: Session, state: CeremonyState, *, now: int) -> tuple[int, bo
         "stage": state.stage,
         "reason": state.reason,
         "application_digest": state.application_digest,
+        "qr_digest": state.qr_digest,
         "decision_digest": state.decision_digest,
         "confirmation_digest": state.confirmation_digest,
         "receipt_digest": state.receipt_digest,

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, NoReturn
@@ -23,7 +24,7 @@ from terminal.epp import Epp
 from terminal.eppstore import EppStore, EppStoreError
 from terminal.keyboard import Keyboard, LineKeyboard, PromptKeyboard
 from terminal.kiosk import NoInput
-from terminal.load import Ending, cancel, perform
+from terminal.load import Ending, cancel, perform, report
 from terminal.loadsession import LoadSession, Terminal
 from terminal.loadstate import LoadBusy, LoadFile, LoadState, LoadStateDamaged
 from terminal.profile import ProfileError, TerminalProfile
@@ -89,10 +90,14 @@ def load(
     terminal, file = _terminal(folder), LoadFile(folder)
     try:
         with (
+            closing(keyboard),
             file.exclusive(),
             _client(server, give_up_after, screen) as client,
         ):
-            ending = perform(LoadSession(terminal, client, file, screen))
+            session = LoadSession(terminal, client, file, screen)
+            ending = perform(session)
+            _tell_ending(ending, lines if as_json else None)
+            report(session)
     except ServerRefused as error:
         _leave(FAILED, f"The server refused: {error.code}.", error.code)
     except UnknownQr as error:
@@ -103,12 +108,7 @@ def load(
         _leave(NOT_FINISHED, f"Not finished: {error}. Run the same command again.", "unfinished")
     except (NoInput, KeyboardInterrupt):
         _leave(NOT_FINISHED, "Not finished. Run the same command again to go on.", "no-input")
-    code = EXIT_CODES[ending.stage]
-    if as_json:
-        lines.write("ended", **_as_details(ending), exit_code=code)
-    elif ending.kcv is not None:
-        Console().print(f"KCV by the EPP {ending.kcv}, by the server {ending.server_kcv or '–'}")
-    raise typer.Exit(code)
+    raise typer.Exit(EXIT_CODES[ending.stage])
 
 
 @app.command()
@@ -233,19 +233,24 @@ def _note_end(folder: Path, stage: Stage) -> None:
         with file.exclusive():
             state = file.read()
             if state is not None:
-                file.write(state.model_copy(update={"stage": stage}))
+                file.write(state.model_copy(update={"stage": stage, "reported": True}))
     except (LoadBusy, LoadStateDamaged):
         # A running load learns it from the server by itself.
         return
 
 
-def _as_details(ending: Ending) -> dict[str, str | int | None]:
-    return {
-        "stage": ending.stage.value,
-        "reason": ending.reason,
-        "kcv": ending.kcv,
-        "server_kcv": ending.server_kcv,
-    }
+def _tell_ending(ending: Ending, lines: JsonScreen | None) -> None:
+    if lines is not None:
+        lines.write(
+            "ended",
+            stage=ending.stage.value,
+            reason=ending.reason,
+            kcv=ending.kcv,
+            server_kcv=ending.server_kcv,
+            exit_code=EXIT_CODES[ending.stage],
+        )
+    elif ending.kcv is not None:
+        Console().print(f"KCV by the EPP {ending.kcv}, by the server {ending.server_kcv or '–'}")
 
 
 def _leave(code: int, message: str, word: str) -> NoReturn:

@@ -22,6 +22,9 @@ class Keyboard(Protocol):
             NoInput: nobody types any more.
         """
 
+    def close(self) -> None:
+        """Let go of whatever it reads from."""
+
 
 class PromptKeyboard:
     """Asks a person, until what is typed has the form of a staff number and a code.
@@ -46,6 +49,9 @@ class PromptKeyboard:
                 self._administrator = None
             except EOFError:
                 raise NoInput from None
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class LineKeyboard:
@@ -79,9 +85,14 @@ class LineKeyboard:
             return line
         if self._source is None or not _is_fifo(self._source):
             raise NoInput
-        file.close()
-        self._file = None
+        self.close()
         return ""
+
+    def close(self) -> None:
+        """Close the file or FIFO; standard input stays open."""
+        if self._file is not None and self._source is not None:
+            self._file.close()
+        self._file = None
 
     def _opened(self) -> TextIO:
         try:

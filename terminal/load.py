@@ -34,6 +34,8 @@ class Ending:
 def perform(session: LoadSession) -> Ending:
     """Perform a load, or go on with the one on record, until the loading request has ended.
 
+    The caller reports the ending and then calls `report`; before that, another run gives it again.
+
     Raises:
         ServerRefused: the server refused what neither waiting nor typing again mends.
         ServerUnavailable: it did not answer for too long; run again.
@@ -42,11 +44,14 @@ def perform(session: LoadSession) -> Ending:
         UnknownQr: the application rests on a QR code that this terminal did not show.
         EppStoreError: the EPP's memory is damaged.
     """
-    if session.state.request_id is not None:
+    if session.state.request_id is not None and not session.state.ended:
         session.kiosk.tell("resumed", request_id=session.request_id)
         session.refresh(wait=0)
     while not session.state.ended:
         _next_step(session)
+    if session.state.reason is None:
+        # It ended in the very answer that said so, which does not tell why.
+        session.refresh(wait=0)
     state = session.state
     if state.stage is Stage.LOADED and state.server_kcv is None and state.receipt is not None:
         # A restart after the receipt arrived: the same receipt fetches the answer again.
@@ -55,6 +60,11 @@ def perform(session: LoadSession) -> Ending:
     if state.stage is None:
         raise RuntimeError("a load cannot end without a stage")
     return Ending(state.stage, state.reason, state.kcv, state.server_kcv)
+
+
+def report(session: LoadSession) -> None:
+    """Note that the ending was told: the next run performs another load."""
+    session.save(reported=True)
 
 
 def cancel(

@@ -57,7 +57,7 @@ class LoadSession:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take up the load on record if it is open, else begin another.
+        """Take up the load on record if it is open or its ending unreported, else begin another.
 
         `clock` gives Unix seconds, `monotonic` seconds for measuring.
 
@@ -72,7 +72,7 @@ class LoadSession:
         self._file = file
         self._clock = clock
         recorded = file.read()
-        if recorded is None or recorded.ended:
+        if recorded is None or (recorded.ended and recorded.reported):
             self.state = LoadState(server=client.server)
         else:
             self.state = recorded.model_copy(update={"server": client.server})

@@ -53,6 +53,7 @@ class LoadState(BaseModel):
         token: the key token that answered it; `token_digest` names the last one that came.
         receipt: the `receipt` statement; `kcv` is the EPP's.
         server_kcv: the server's, known after the receipt.
+        reported: the ending was told to whoever started the load; the next run is another load.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,6 +74,7 @@ class LoadState(BaseModel):
     receipt: str | None = None
     kcv: str | None = None
     server_kcv: str | None = None
+    reported: bool = False
 
     @property
     def ended(self) -> bool:

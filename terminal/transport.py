@@ -20,8 +20,10 @@ CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 20.0
 """Longer than the server waits for a verdict before it answers 202."""
 
-_ACCEPTED: Final = 202
-_AGAIN: Final = frozenset({_ACCEPTED, 429, 500, 502, 503, 504})
+ACCEPTED: Final = 202
+TROUBLES: Final = frozenset({429, 500, 502, 503, 504})
+AGAIN: Final = TROUBLES | {ACCEPTED}
+"""Statuses after which the same call is made again; 202: the verdict is still to come."""
 _REFUSALS: Final = range(400, 500)
 _LONGEST_RETRY_AFTER_S: Final = 60.0
 
@@ -143,8 +145,16 @@ class PatientHttp:
         """Close the connection."""
         self._http.close()
 
-    def call(self, method: str, path: str, expected: type[A], **options: Unpack[Options]) -> A:
-        """Repeat one call until it is answered.
+    def call(
+        self,
+        method: str,
+        path: str,
+        expected: type[A],
+        *,
+        again: frozenset[int] = AGAIN,
+        **options: Unpack[Options],
+    ) -> A:
+        """Repeat one call until it is answered; `again` are the statuses that are no answer yet.
 
         Raises:
             ServerRefused: the server said no.
@@ -155,7 +165,7 @@ class PatientHttp:
         pause = self._patience.first_pause
         while True:
             response = self._attempt(method, path, options)
-            if response is not None and response.status_code not in _AGAIN:
+            if response is not None and response.status_code not in again:
                 return _read(response, expected)
             wait = max(pause, _retry_after(response))
             if self._clock() + wait > deadline:
@@ -169,7 +179,7 @@ class PatientHttp:
         except httpx.TransportError as error:
             self._on_trouble(type(error).__name__)
             return None
-        if response.status_code in _AGAIN and response.status_code != _ACCEPTED:
+        if response.status_code in TROUBLES:
             self._on_trouble(f"HTTP {response.status_code}")
         return response
 

@@ -1,6 +1,5 @@
 """Enrolments: a person adds their own key to the entry that an officer drafted for them."""
 
-import json
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
@@ -16,7 +15,6 @@ from ceremony.enrolment import (
     EnrolmentDraft,
     EnrolmentError,
     link_token_digest,
-    number_digest,
     open_draft,
 )
 from ceremony.eppcertificate import EntryError
@@ -24,8 +22,8 @@ from ceremony.reasons import Reason
 from ceremony.registry import VerifiedCredential, read_enrolment, seal_envelope
 from ceremony.statements import Kind
 from records import audit, enrolments, registry
+from records.entryrows import pending_credential_row
 from records.tables.audit_event import ActorKind
-from records.tables.credential_entry import CredentialEntryRow, CredentialState
 
 router = APIRouter(prefix="/v1/enrolments", tags=["enrolments"])
 
@@ -152,24 +150,7 @@ def _enrol(parts: Parts, token: str, verified: VerifiedCredential) -> None:
     with parts.database.write() as session:
         if enrolments.take(session, _token_digest(token), now) is None:
             raise Gone("enrolment-link-expired")
-        registry.put_credential_entry(
-            session,
-            CredentialEntryRow(
-                digest=verified.digest,
-                person=entry.person,
-                staff_no=entry.staff_no,
-                name=entry.name,
-                seq=entry.seq,
-                kid=verified.key.public_key.kid,
-                credential_id=entry.credential_id,
-                number_digest=number_digest(entry.number),
-                envelope=verified.envelope,
-                valid_until=entry.valid_until,
-                state=CredentialState.PENDING,
-                roles=json.dumps(entry.roles),
-                recorded_at=now,
-            ),
-        )
+        registry.put_credential_entry(session, pending_credential_row(verified, now=now))
         audit.write(
             session,
             "credential-enrolled",

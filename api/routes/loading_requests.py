@@ -25,7 +25,14 @@ from api.responses import (
     problems,
 )
 from api.statements import Intake, Pending, Place, take_in
-from api.wire import REQUEST_ID_EXAMPLE, QrCode, SignedBody, accepted, statement_text
+from api.wire import (
+    DIGEST_EXAMPLE,
+    REQUEST_ID_EXAMPLE,
+    QrCode,
+    SignedBody,
+    accepted,
+    statement_text,
+)
 from ceremony.reasons import Reason
 from ceremony.stages import Stage
 from ceremony.statements import RequestPayload
@@ -72,6 +79,14 @@ class LoadingStatus(BaseModel):
     qr: Annotated[
         QrCode | None,
         Field(description="For the status token only, and only in AWAITING_APPLICATION."),
+    ] = None
+    qr_digest: Annotated[
+        str | None,
+        Field(
+            description="For the status token only: the QR code of the accepted application, "
+            "which the confirmation must name and the terminal must have shown.",
+            examples=[DIGEST_EXAMPLE],
+        ),
     ] = None
 
 
@@ -136,6 +151,7 @@ async def read_loading_request(
     )
     if viewer.is_terminal:
         status.qr = await asyncio.to_thread(shown_code, parts, row)
+        status.qr_digest = row.qr_digest
     return status
 
 

@@ -43,6 +43,7 @@ class LoadingRequestRow(Record, table=True):
     stage_since: int = Field(sa_type=BigInteger)
     request_digest: str
     application_digest: str | None = None
+    qr_digest: str | None = None
     decision_digest: str | None = None
     confirmation_digest: str | None = None
     receipt_digest: str | None = None

@@ -6,6 +6,8 @@ the journal and the outbox say afterwards. Workers run in this process on a real
 
 import asyncio
 import contextlib
+import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,12 +27,11 @@ from activities.registry_sync import RegistrySynchroniser
 from activities.sms import SmsGateway, SmsSender
 from ceremony import names
 from ceremony.codes import TypedCode
-from ceremony.encoding import sha256_hex
 from ceremony.feed import FeedItem, FeedReading, NotModified
 from ceremony.keys import SigningKey
 from ceremony.messages import CodeRequest, LoadingResult, Opening, Submission
 from ceremony.qr import QrContents
-from ceremony.sms import SmsReceipt
+from ceremony.sms import SmsReceipt, SmsUnavailable
 from ceremony.statements import Kind, RequestBound, RequestPayload, request_id_of
 from ceremony.verification import Verified
 from engine import searchattributes
@@ -42,10 +43,9 @@ from keymanagement.settlement import KeySettlement
 from keymanagement.software import SoftwareKeyManager
 from records import migration, projection, registry, submissions, verdicts
 from records.database import Database
-from records.tables.credential_entry import CredentialEntryRow, CredentialState
+from records.entryrows import pending_credential_row, terminal_row
 from records.tables.loading_request import LoadingRequestRow
 from records.tables.submission import SubmissionRow
-from records.tables.terminal_entry import TerminalEntryRow
 from records.tables.verdict import VerdictRow
 from tests.support.world import World
 from worker import THREADS, WorkerParts, make_worker
@@ -69,14 +69,29 @@ _SIGNALS: Final = {
 
 @dataclass
 class MemorySms:
-    """An SMS gateway that remembers; `fails` is raised instead, as often as it is there."""
+    """An SMS gateway that remembers; `fails` is raised instead, as often as it is there.
+
+    While `flowing` is cleared, every send hangs; while `away`, the provider cannot be reached.
+    `asked` are the steps of all sends.
+    """
 
     sent: list[tuple[str, str, str]] = field(default_factory=list)
     fails: list[Exception] = field(default_factory=list)
     repeatable: bool = False
+    away: bool = False
+    asked: list[str] = field(default_factory=list)
+    flowing: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Let messages flow at first."""
+        self.flowing.set()
 
     def send(self, step: str, to: str, text: str) -> SmsReceipt:
         """Remember a message, or fail."""
+        self.asked.append(step)
+        self.flowing.wait(2 * PATIENCE)
+        if self.away:
+            raise SmsUnavailable
         if self.fails:
             raise self.fails.pop(0)
         self.sent.append((step, to, text))
@@ -104,6 +119,22 @@ def development_kdh() -> DevelopmentKdh:
     return make_development_kdh(now=int(time.time()) - 60)
 
 
+@cache
+def development_identity() -> KdhIdentity:
+    """The same, read: checking an RSA key takes a while."""
+    kdh = development_kdh()
+    return KdhIdentity.from_pem(kdh.key_pem, kdh.certificate_pem, now=int(time.time()))
+
+
+@cache
+def migrated_database() -> bytes:
+    """An empty database file with every migration applied, made once in a test process."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "keyfill.db"
+        migration.upgrade(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
 @dataclass
 class Backstage:
     """Records, journal and activities over one world; use `make`."""
@@ -126,8 +157,9 @@ class Backstage:
         clock: Callable[[], float] = time.time,
     ) -> "Backstage":
         """Migrate a database in `folder` and put the world's registry in force."""
-        url = f"sqlite:///{folder / 'keyfill.db'}"
-        migration.upgrade(url)
+        path = folder / "keyfill.db"
+        path.write_bytes(migrated_database())
+        url = f"sqlite:///{path}"
         stage = cls(
             world=world,
             database=Database(url),
@@ -150,45 +182,11 @@ class Backstage:
         with self.database.write() as session:
             for envelope in self.world.terminal_envelopes.values():
                 terminal = self.world.read_terminal(envelope)
-                registry.put_terminal_entry(
-                    session,
-                    TerminalEntryRow(
-                        digest=terminal.digest,
-                        terminal_no=terminal.entry.terminal_no,
-                        seq=terminal.entry.seq,
-                        envelope=envelope,
-                        model=terminal.entry.model,
-                        branch=terminal.entry.branch,
-                        epp_fingerprint=terminal.epp.fingerprint,
-                        epp_key_fingerprint=terminal.epp.key_fingerprint,
-                        device_kid=terminal.device_key.public_key.kid,
-                        first_person=terminal.entry.first,
-                        second_person=terminal.entry.second,
-                        valid_until=terminal.entry.valid_until,
-                        current=True,
-                        recorded_at=self.world.now,
-                    ),
-                )
+                registry.put_terminal_entry(session, terminal_row(terminal, now=self.world.now))
             for envelope in self.world.credential_envelopes.values():
                 credential = self.world.read_credential(envelope)
-                entry = credential.entry
                 registry.put_credential_entry(
-                    session,
-                    CredentialEntryRow(
-                        digest=credential.digest,
-                        person=entry.person,
-                        staff_no=entry.staff_no,
-                        name=entry.name,
-                        seq=entry.seq,
-                        kid=credential.key.public_key.kid,
-                        credential_id=entry.credential_id,
-                        number_digest=sha256_hex(entry.number.encode()),
-                        envelope=envelope,
-                        valid_until=entry.valid_until,
-                        state=CredentialState.PENDING,
-                        roles="[]",
-                        recorded_at=self.world.now,
-                    ),
+                    session, pending_credential_row(credential, now=self.world.now)
                 )
                 registry.activate_credential(session, credential.digest)
 
@@ -217,13 +215,11 @@ class Backstage:
 
     def release(self) -> KeyRelease:
         """The key worker's release."""
-        kdh = development_kdh()
-        identity = KdhIdentity.from_pem(kdh.key_pem, kdh.certificate_pem, now=int(time.time()))
         return KeyRelease(
             trust=self.world.trust,
             secrets=self.world.release_secrets,
             journal=self.journal,
-            manager=SoftwareKeyManager(KEK, identity),
+            manager=SoftwareKeyManager(KEK, development_identity()),
             archive=RecordsArchive(self.database),
             records=RecordSigner(self.record_key, self.world.trust.audience),
             policy=ReleasePolicy(),
@@ -333,11 +329,17 @@ class Backstage:
             result_type=LoadingResult,
         )
 
+    async def send(
+        self, handle: WorkflowHandle[Any, Any], kind: Kind, submission: Submission
+    ) -> None:
+        """Signal a stored statement; nobody need be there to judge it."""
+        await handle.signal(_SIGNALS[kind], submission)
+
     async def signal(
         self, handle: WorkflowHandle[Any, Any], kind: Kind, submission: Submission
     ) -> VerdictRow:
         """Signal a stored statement and wait for its verdict."""
-        await handle.signal(_SIGNALS[kind], submission)
+        await self.send(handle, kind, submission)
         return await self.verdict(submission.digest)
 
     async def ask_code(
@@ -346,10 +348,19 @@ class Backstage:
         """Ask for an SMS code and wait until it was sent."""
         request_id = request_id_of(request.digest)
         await handle.signal(names.SIGNAL_CODE_REQUESTED, CodeRequest(request_id=request_id, n=n))
-        sms = self.sms
-        assert isinstance(sms, MemorySms)
         step = f"{request_id}/sms/code-{n}"
-        await self.until(lambda: any(one[0] == step for one in sms.sent) or None)
+        await self.until(lambda: step in self.sent_steps or None)
+
+    @property
+    def memory(self) -> MemorySms:
+        """The SMS gateway, where it is the one that remembers."""
+        assert isinstance(self.sms, MemorySms)
+        return self.sms
+
+    @property
+    def sent_steps(self) -> list[str]:
+        """The steps of all SMS that were sent, in order."""
+        return [step for step, _, _ in self.memory.sent]
 
     async def verdict(self, digest: str) -> VerdictRow:
         """Wait for the verdict on a statement."""
@@ -374,8 +385,12 @@ class Backstage:
             found = await asyncio.to_thread(find)
             if found is not None:
                 return found
-            await asyncio.sleep(0.02)
+            await self.breathe()
         raise AssertionError("did not happen in time")
+
+    async def breathe(self) -> None:
+        """Let others run before something is looked at again that gives no sign of its own."""
+        await asyncio.sleep(0.02)
 
     def _person(self, kid: str) -> str | None:
         people = (self.world.first, self.world.second, self.world.third)

@@ -291,6 +291,7 @@ def _ceremony() -> None:
         _big("stage_since"),
         _text("request_digest"),
         _text("application_digest", nullable=True),
+        _text("qr_digest", nullable=True),
         _text("decision_digest", nullable=True),
         _text("confirmation_digest", nullable=True),
         _text("receipt_digest", nullable=True),

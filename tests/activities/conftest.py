@@ -1,0 +1,49 @@
+"""A database with a registry, and one loading request on it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from records import migration
+from tests.support.backoffice import Office
+from tests.support.backstage import Backstage
+from tests.support.recording import Recording
+from tests.support.world import World
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One freshly migrated file, to be copied."""
+    path = tmp_path_factory.mktemp("activities") / "template.db"
+    migration.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def world() -> World:
+    """A deployment whose clock stands still."""
+    return World.make()
+
+
+@pytest.fixture
+def stage(tmp_path: Path, migrated_file: Path, world: World) -> Iterator[Backstage]:
+    """Its records and journal."""
+    shutil.copyfile(migrated_file, tmp_path / "keyfill.db")
+    stage = Backstage.make(tmp_path, world, clock=lambda: world.now)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def recording(stage: Backstage) -> Recording:
+    """A loading request that was just opened."""
+    return Recording.opened(stage)
+
+
+@pytest.fixture
+def office(stage: Backstage) -> Office:
+    """A back office whose feed is what is in force."""
+    stage.feed.envelopes.extend(stage.world.terminal_envelopes.values())
+    return Office(stage)

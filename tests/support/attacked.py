@@ -1,0 +1,325 @@
+"""A whole deployment under attack: real processes, and three hands for whoever attacks it.
+
+    async with attacked(folder) as bench:
+        place = await bench.place()
+        load = await Ceremony.open(bench, place)
+
+Temporal (file-backed), key worker, ceremony worker and API run as processes of their own on a home
+that `keyfill init` would make. The hands: `client` writes to Temporal, `rows()` to the database,
+`bench.http(place)` calls the API from an address of its own. `bench.expected` names the loading
+requests for which two genuine approvals were given: only these may have a key.
+"""
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+from temporalio.client import Client
+
+from ceremony import names
+from ceremony.keys import SigningKey
+from ceremony.messages import SyncOrder, SyncReport
+from ceremony.registry import envelope_statements, read_enrolment, seal_envelope
+from ceremony.signing import sign
+from ceremony.statements import TerminalEntry
+from ceremony.trust import Trust
+from ceremony.verification import peek
+from commands import programs
+from commands.credentials import Enrolment, activate, counter_signed, self_signed, store_pending
+from commands.deployment import role_environment
+from commands.homefolder import HomeFolder, read_key
+from commands.init import make_home
+from commands.samples import EPP_FOLDER, SampleTerminal, make_sample_terminal
+from engine.client import connect
+from engine.embedded import LOOPBACK, EmbeddedOptions, EmbeddedServer, free_port
+from engine.processes import ChildProcess, ProcessSpec
+from records import migration
+from records.database import Database
+from records.schema import METADATA
+from settings import Role, Settings
+from terminal.device import read_device_key
+from terminal.epp import Epp
+from terminal.eppstore import EppStore
+from tests.support.ledger import Ledger
+
+AUDIENCE: Final = "keyfill-attacked"
+EPP_BITS: Final = 2048
+BATCH: Final = 8
+"""Terminals made at once: one synchronisation for all of them."""
+READY: Final = "worker ready"
+
+
+@dataclass(frozen=True)
+class Person:
+    """An administrator with a key, enrolled by two officers; `envelope` is the entry in force."""
+
+    person: str
+    staff_no: str
+    number: str = field(repr=False)
+    key: SigningKey = field(repr=False)
+    envelope: str = field(repr=False)
+    digest: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A terminal with its two administrators, who administer nothing else.
+
+    `address` is the loopback address that its terminal and phones call from, so that one attack's
+    rate limit is not another's.
+    """
+
+    terminal_no: str
+    folder: Path
+    device: SigningKey = field(repr=False)
+    first: Person
+    second: Person
+    address: str
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """The registered telephone numbers."""
+        return frozenset({self.first.number, self.second.number})
+
+    def epp(self) -> Epp:
+        """Switch the EPP on."""
+        return Epp(EppStore(self.folder / EPP_FOLDER))
+
+
+class Bench:
+    """The running deployment. Make it with `attacked`."""
+
+    def __init__(self, home: HomeFolder, api: str, server: EmbeddedServer, client: Client) -> None:
+        """Bind what runs."""
+        self.home = home
+        self.api = api
+        self.server = server
+        self.client = client
+        self.trust: Trust = home.trust()
+        self.feed: SigningKey = read_key(home.feed_key)
+        self.officers = [read_key(one) for one in sorted(home.officers.glob("*.jwk"))]
+        self.database = Database(f"sqlite:///{home.path / 'keyfill.db'}")
+        self.ledger = Ledger(home, Settings.for_role("operator", home=home.path))
+        self.expected: set[str] = set()
+        self.error_bodies: list[str] = []
+        self.places: list[Place] = []
+        self._spare: list[Place] = []
+        self._clients: list[httpx.AsyncClient] = []
+        self._roles: dict[Role, ChildProcess] = {}
+
+    # ---- the processes
+
+    def start(self, role: Role, *command: str, **environment: str) -> ChildProcess:
+        """Start one role's process."""
+        child = ChildProcess.start(
+            ProcessSpec(
+                name=f"{role}-process",
+                command=[*programs.KEYFILL, *command],
+                log_file=self.home.logs / f"{role}.log",
+                environment={
+                    **role_environment(role),
+                    "KEYFILL_HOME": str(self.home.path.absolute()),
+                    "KEYFILL_TEMPORAL_ADDRESS": self.server.target.address,
+                    **environment,
+                },
+            )
+        )
+        self._roles[role] = child
+        return child
+
+    async def start_worker(self, role: Role) -> None:
+        """Start a worker and wait until it takes work."""
+        child = self.start(role, "worker", "--role", role)
+
+        async def ready() -> bool:
+            return READY in child.output()
+
+        await child.wait_ready(ready)
+
+    async def stop(self, role: Role) -> None:
+        """Stop one role's process."""
+        await self._roles[role].stop()
+
+    async def stop_all(self) -> None:
+        """Stop the API first, then its workers."""
+        for client in self._clients:
+            await client.aclose()
+        for role in ("api", "ceremony", "keys"):
+            if role in self._roles:
+                await self._roles[role].stop()
+        self.database.close()
+
+    # ---- places
+
+    async def place(self) -> Place:
+        """A terminal that no other attack uses, known to the registry, its people enrolled."""
+        if not self._spare:
+            self._spare = [self._made(len(self.places) + n) for n in range(1, BATCH + 1)]
+            self.places += self._spare
+            report = await self.synchronise()
+            assert report.added == BATCH, report
+        return self._spare.pop(0)
+
+    async def synchronise(self) -> SyncReport:
+        """Run a registry synchronisation, as `keyfill terminals sync` does."""
+        report: SyncReport = await self.client.execute_workflow(
+            names.REGISTRY_SYNC,
+            SyncOrder(),
+            id=names.REGISTRY_SYNC_ID,
+            task_queue=names.CEREMONY_QUEUE,
+            result_type=SyncReport,
+        )
+        return report
+
+    def publish(self, entry: TerminalEntry) -> None:
+        """Put a newer terminal entry, signed by the feed key, into the back office's feed."""
+        lines = self.home.feed_file.read_text().splitlines()
+        line = seal_envelope([sign(entry, self.feed)])
+        kept = [one for one in lines if _terminal_no(one) != entry.terminal_no]
+        self.home.feed_file.write_text("".join(f"{one}\n" for one in [*kept, line]))
+
+    def enrol(self, name: str, n: int, *, seq: int = 1, key: SigningKey | None = None) -> Person:
+        """Enrol a person, or a person's new credential: two officers sign."""
+        key = key or SigningKey.generate()
+        now = int(time.time())
+        enrolment = Enrolment(
+            person=name,
+            staff_no=f"A{n:05}",
+            name=f"Person {n}",
+            number=f"+4917139{20000 + n}",
+            roles=("administrator",),
+            valid_until=now + 86_400,
+        )
+        own = self_signed(enrolment, key, self.trust, seq=seq, now=now)
+        envelope = counter_signed(own, self.officers, self.trust, now=now)
+        with self.database.write() as session:
+            store_pending(session, read_enrolment(own, self.trust, now=now), now=now)
+            assert activate(session, envelope, self.trust, now=now).active
+            verified = read_enrolment(envelope, self.trust, now=now)
+        return Person(name, enrolment.staff_no, enrolment.number, key, envelope, verified.digest)
+
+    def _made(self, n: int) -> Place:
+        first, second = self.enrol(f"first-{n}", 2 * n), self.enrol(f"second-{n}", 2 * n + 1)
+        sample = SampleTerminal(f"ATM-{n:04}", first.person, second.person, epp_bits=EPP_BITS)
+        folder = make_sample_terminal(self.home, sample, now=int(time.time()))
+        return Place(
+            terminal_no=sample.terminal_no,
+            folder=folder,
+            device=read_device_key(folder),
+            first=first,
+            second=second,
+            address=f"127.0.1.{n}",
+        )
+
+    # ---- the hands
+
+    @contextmanager
+    def rows(self, *, triggers: bool = False) -> Iterator[sqlite3.Connection]:
+        """The database writer's hand: any SQL, committed at the end.
+
+        Whoever can write to the file can drop its triggers too; with `triggers` they stay. They
+        are put back afterwards, for the other attacks' sake.
+        """
+        connection = sqlite3.connect(self.home.path / "keyfill.db", timeout=15)
+        try:
+            guards = [] if triggers else _triggers(connection)
+            for name, _ in guards:
+                connection.execute(f"DROP TRIGGER {name}")
+            yield connection
+            for _, text in guards:
+                connection.execute(text)
+            connection.commit()
+        finally:
+            connection.close()
+
+    def http(self, place: Place | None = None) -> httpx.AsyncClient:
+        """The caller's hand: a client from the place's own address, or from 127.0.0.1.
+
+        What it is answered in error is kept in `error_bodies`. It is closed at the very end.
+        """
+        address = place.address if place else LOOPBACK
+        client = httpx.AsyncClient(
+            base_url=self.api,
+            transport=httpx.AsyncHTTPTransport(local_address=address),
+            timeout=30,
+            trust_env=False,
+            event_hooks={"response": [self._heard]},
+        )
+        self._clients.append(client)
+        return client
+
+    async def _heard(self, response: httpx.Response) -> None:
+        if response.status_code >= 400:
+            await response.aread()
+            self.error_bodies.append(response.text)
+
+    # ---- what the records say
+
+    def value(self, sql: str, *values: object) -> object:
+        """The one value that a query gives, or None."""
+        with self.ledger.records() as connection:
+            row = connection.execute(sql, values).fetchone()
+        return None if row is None else row[0]
+
+    def reasons(self, terminal_no: str) -> list[str]:
+        """Every reason code in the audit trail about a terminal, in order."""
+        with self.ledger.records() as connection:
+            found = connection.execute(
+                "SELECT reason FROM audit_events WHERE terminal_no = ? AND reason IS NOT NULL "
+                "ORDER BY id",
+                (terminal_no,),
+            )
+            return [reason for (reason,) in found]
+
+
+@asynccontextmanager
+async def attacked(folder: Path) -> AsyncIterator[Bench]:
+    """Start everything; stop it at the end, the API first and Temporal last."""
+    home, port = HomeFolder(folder / "home"), free_port()
+    make_home(home, origin=f"http://localhost:{port}", audience=AUDIENCE, now=int(time.time()))
+    home.logs.mkdir(mode=0o700)
+    migration.upgrade(f"sqlite:///{home.path / 'keyfill.db'}")
+    api = f"http://{LOOPBACK}:{port}"
+    async with AsyncExitStack() as stack:
+        server = await EmbeddedServer.start(
+            EmbeddedOptions(
+                home.logs / "temporal.log", database=home.path / "temporal.db", headless=True
+            )
+        )
+        await stack.enter_async_context(server)
+        client = await connect(server.target, identity="attacker")
+        bench = Bench(home, api, server, client)
+        stack.push_async_callback(bench.stop_all)
+        child = bench.start("api", "api", KEYFILL_API_HOST=LOOPBACK, KEYFILL_API_PORT=str(port))
+        await bench.start_worker("keys")
+        await bench.start_worker("ceremony")
+
+        probe = bench.http()
+
+        async def ready() -> bool:
+            try:
+                return (await probe.get("/readyz")).is_success
+            except httpx.TransportError:
+                return False
+
+        await child.wait_ready(ready)
+        yield bench
+
+
+def _triggers(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    found = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    return [(str(name), str(text)) for name, text in found]
+
+
+def _terminal_no(envelope: str) -> str | None:
+    payload = peek(envelope_statements(envelope)[0]).payload
+    return payload.terminal_no if isinstance(payload, TerminalEntry) else None
+
+
+TABLES: Final = tuple(sorted(METADATA.tables))
+"""Every table of the records."""

@@ -1,0 +1,127 @@
+"""What surrounds a key worker on a bench: an archive with a memory, a counting manager, a wire."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ceremony.codes import TypedCode
+from ceremony.qr import QrContents
+from ceremony.release_rule import Entries
+from ceremony.verification import Verified
+from keymanagement.archive import ArchivedStatement
+from keymanagement.journalrows import HeldKey, IssuedToken
+from keymanagement.port import CreatedKey, KeyAlgorithm, KeyBinding
+from keymanagement.software import SoftwareKeyManager
+from tests.support.keytokens import sample_kdh
+
+KEK: Final = bytes(range(32))
+
+
+@dataclass
+class MemoryArchive:
+    """An archive in memory; `tokens`, `keys` and `settled` are what was published, in order."""
+
+    statements: dict[str, ArchivedStatement] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    registry: dict[str, Entries] = field(default_factory=dict)
+    tokens: list[IssuedToken] = field(default_factory=list)
+    keys: list[HeldKey] = field(default_factory=list)
+    settled: list[tuple[HeldKey, str | None, tuple[HeldKey, ...]]] = field(default_factory=list)
+
+    def statement(self, digest: str) -> ArchivedStatement | None:
+        """See `keymanagement.archive.Archive`."""
+        return self.statements.get(digest)
+
+    def entries(self, terminal_no: str) -> Entries | None:
+        """See `keymanagement.archive.Archive`."""
+        return self.registry.get(terminal_no)
+
+    def terminal_entry(self, terminal_no: str) -> str | None:
+        """See `keymanagement.archive.Archive`."""
+        entries = self.registry.get(terminal_no)
+        return None if entries is None else entries.terminal
+
+    def has_ended(self, request_id: str) -> bool:
+        """See `keymanagement.archive.Archive`."""
+        return request_id in self.ended
+
+    def publish_token(self, terminal_no: str, key: HeldKey, token: IssuedToken) -> None:
+        """See `keymanagement.archive.Archive`."""
+        del terminal_no
+        if token not in self.tokens:
+            self.keys.append(key)
+            self.tokens.append(token)
+
+    def publish_settlement(
+        self, key: HeldKey, kcv: str | None, retired: tuple[HeldKey, ...], now: int
+    ) -> None:
+        """See `keymanagement.archive.Archive`."""
+        del now
+        self.settled.append((key, kcv, retired))
+
+    def file(
+        self,
+        statement: Verified[Any],
+        *,
+        code: TypedCode | None = None,
+        qr: QrContents | None = None,
+        digest: str | None = None,
+    ) -> None:
+        """Store a statement as it was received, or, by a forger, under another `digest`."""
+        self.statements[digest or statement.digest] = ArchivedStatement(
+            statement.text, code, qr.n if qr else None, qr.expires_at if qr else None
+        )
+
+
+class CountingManager(SoftwareKeyManager):
+    """The software key manager, counting the keys that it made."""
+
+    __slots__ = ("made",)
+
+    def __init__(self) -> None:
+        """Take the sample KDH."""
+        super().__init__(KEK, sample_kdh())
+        self.made = 0
+
+    def create(self, algorithm: KeyAlgorithm, binding: KeyBinding) -> CreatedKey:
+        """Make a key, and count it."""
+        self.made += 1
+        return super().create(algorithm, binding)
+
+
+class PowerCut(BaseException):
+    """The process died here."""
+
+
+@dataclass
+class Wire:
+    """Dies at call number `at` (from 1) of what it is laid around: before the act, or after it."""
+
+    at: int
+    after: bool
+    calls: int = 0
+
+    def around(self, target: Any) -> Any:
+        """The target behind this wire."""
+        return _Wired(target, self)
+
+    def pull(self, act: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Make one call, unless it is the last one."""
+        self.calls += 1
+        if self.calls != self.at:
+            return act(*args, **kwargs)
+        if self.after:
+            act(*args, **kwargs)
+        raise PowerCut
+
+
+class _Wired:
+    def __init__(self, target: Any, wire: Wire) -> None:
+        self._target = target
+        self._wire = wire
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._target, name)
+        if not callable(value):
+            return value
+        return lambda *args, **kwargs: self._wire.pull(value, *args, **kwargs)
