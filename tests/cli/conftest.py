@@ -1,0 +1,59 @@
+"""A development home with a migrated database, and the `keyfill` command on it."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli import app
+from commands.homefolder import HomeFolder
+from commands.init import make_home
+from records import migration
+from tests.support.commandline import Keyfill, Lines
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home, made once: its RSA keys take a moment."""
+    path = tmp_path_factory.mktemp("template") / "home"
+    make_home(
+        HomeFolder(path),
+        origin="http://localhost:8480",
+        audience="keyfill-test",
+        now=int(time.time()),
+    )
+    migration.upgrade(f"sqlite:///{path / 'keyfill.db'}")
+    return path
+
+
+@pytest.fixture
+def home(template: Path, tmp_path: Path) -> HomeFolder:
+    """A home of the test's own."""
+    return HomeFolder(Path(shutil.copytree(template, tmp_path / "home")))
+
+
+@pytest.fixture
+def keyfill(home: HomeFolder) -> Keyfill:
+    """Runs the command on the home, and gives its result."""
+
+    def run(*arguments: str, typed: str = "", **environment: str) -> Result:
+        variables = {"KEYFILL_HOME": str(home.path), **environment}
+        return CliRunner().invoke(app, arguments, input=typed, env=variables)
+
+    return run
+
+
+@pytest.fixture
+def lines(keyfill: Keyfill) -> Lines:
+    """Runs a command with --json that has to end with 0, and gives its lines."""
+
+    def run(*arguments: str) -> list[dict[str, Any]]:
+        result = keyfill(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    return run
