@@ -63,6 +63,8 @@ STICKY_TIMEOUT: Final = timedelta(seconds=2)
 DRAIN: Final = timedelta(seconds=10)
 """On SIGTERM, running activities get this long to finish."""
 THREADS: Final = 16
+ACTIVITIES: Final = 8
+"""At once; the other threads are the records', so that hanging SMS never hold up a ceremony."""
 READY_LINE: Final = "worker ready"
 
 _log = logging.getLogger("keyfill.worker")
@@ -95,6 +97,7 @@ def make_worker(client: Client, parts: WorkerParts, executor: ThreadPoolExecutor
         activities=parts.activities,
         workflows=parts.workflows,
         activity_executor=executor,
+        max_concurrent_activities=ACTIVITIES,
         workflow_runner=workflow_runner(),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=DRAIN,

@@ -169,15 +169,23 @@ def registry_changed(state: CeremonyState, present: str | None) -> CeremonyState
 def further(one: CeremonyState, other: CeremonyState) -> CeremonyState:
     """Of two states of one request, the one that got further; it never goes back.
 
-    A workflow that was reset, or started again, meets statements that were judged already.
+    A workflow that was reset, or started again, meets statements that were judged already. What
+    either of them has used up stays used up, and an SMS code that either sent counts as sent.
     """
-    return max(one, other, key=_progress)
+    ahead = max(one, other, key=_progress)
+    return _with(
+        ahead,
+        codes_sent_at=max(one.codes_sent_at, other.codes_sent_at, key=len),
+        attempts_left=min(one.attempts_left, other.attempts_left),
+        tries_left=min(one.tries_left, other.tries_left),
+        rewraps_left=min(one.rewraps_left, other.rewraps_left),
+    )
 
 
-def _progress(state: CeremonyState) -> tuple[int, bool, int, int]:
+def _progress(state: CeremonyState) -> tuple[int, bool, int]:
     used = -(state.attempts_left + state.tries_left + state.rewraps_left)
     order = _ORDER.get(state.stage, len(_ORDER))
-    return order, state.receipt_digest is not None, used, len(state.codes_sent_at)
+    return order, state.receipt_digest is not None, used
 
 
 def _repeat(state: CeremonyState, request: Verified[RequestPayload], facts: Facts) -> Advance:

@@ -18,7 +18,7 @@ from ceremony.encoding import (
     strict_json,
 )
 from ceremony.eppcertificate import EntryError, EppCertificate, read_epp_certificate
-from ceremony.keys import KeyRefused, PublicKey
+from ceremony.keys import PASSKEY_ONLY, KeyRefused, PublicKey
 from ceremony.reasons import Reason
 from ceremony.statements import CredentialEntry, PublicJwk, TerminalEntry
 from ceremony.trust import Trust
@@ -111,7 +111,7 @@ def read_terminal_entry(envelope: str, trust: Trust, *, now: int) -> VerifiedTer
     except EncodingError as error:
         raise EntryError(Reason.EPP_CERTIFICATE_MALFORMED) from error
     epp = read_epp_certificate(der, trust.roots, now=now)
-    device_key = _entry_key(entry.device_key)
+    device_key = _entry_key(entry.device_key, passkey=False)
     if device_key.fingerprint == epp.key_fingerprint:
         raise EntryError(Reason.SAME_CREDENTIAL)
     officers = _signed_by(statements, trust.officer_keys, TerminalEntry, trust)
@@ -148,7 +148,9 @@ def read_enrolment(envelope: str, trust: Trust, *, now: int) -> VerifiedCredenti
     claimed = peek(statements[0]).payload
     if not isinstance(claimed, CredentialEntry):
         raise EntryError(Reason.WRONG_TYPE)
-    key = EnrolledKey(_entry_key(claimed.public_key), claimed.credential_id)
+    passkey = claimed.credential_id is not None
+    public_key = _entry_key(claimed.public_key, passkey=passkey)
+    key = EnrolledKey(public_key, claimed.credential_id)
     own = _signed_by(statements, (key,), CredentialEntry, trust)
     if not own:
         raise EntryError(_why_unsigned(statements, (key,), CredentialEntry, trust))
@@ -209,7 +211,9 @@ def _check_currency(entry: TerminalEntry | CredentialEntry, trust: Trust, now: i
         raise EntryError(Reason.ENTRY_EXPIRED)
 
 
-def _entry_key(jwk: PublicJwk) -> PublicKey:
+def _entry_key(jwk: PublicJwk, *, passkey: bool) -> PublicKey:
+    if jwk.alg in PASSKEY_ONLY and not passkey:
+        raise EntryError(Reason.WRONG_ALGORITHM)
     try:
         return PublicKey.from_jwk(jwk.members())
     except KeyRefused as error:

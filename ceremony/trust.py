@@ -11,7 +11,7 @@ from cryptography import x509
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ceremony.encoding import EncodingError, strict_json
-from ceremony.keys import KeyRefused, PublicKey
+from ceremony.keys import PASSKEY_ONLY, KeyRefused, PublicKey
 from ceremony.passkeys import PasskeyPolicy
 from ceremony.statements import Name, PublicJwk
 from ceremony.verification import EnrolledKey
@@ -106,6 +106,8 @@ class Trust(BaseModel):
 
 
 def _enrolled(jwk: PublicJwk) -> EnrolledKey:
+    if jwk.alg in PASSKEY_ONLY:
+        raise ValueError("this algorithm is for passkeys only")
     try:
         return EnrolledKey(PublicKey.from_jwk(jwk.members()))
     except KeyRefused as error:

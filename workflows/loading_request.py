@@ -54,12 +54,14 @@ class LoadingRequest:
         """Know the opening statement before the first signal is handled."""
         self._opening = opening
         self._queue: deque[Item] = deque()
-        self._seen = {opening.digest}
+        # By request too: a misdirected signal must not keep out the one that is meant.
+        self._seen = {(opening.request_id, opening.digest)}
         self._state: CeremonyState | None = None
         self._due: datetime | None = None
         self._armed: datetime | None = None
         self._timer: asyncio.Task[None] | None = None
-        self._sending: set[asyncio.Task[None]] = set()
+        # In the order of their start: a set's order differs between a run and its replay.
+        self._sending: dict[asyncio.Task[None], None] = {}
         self._timeline: list[str] = []
 
     @workflow.run
@@ -81,58 +83,64 @@ class LoadingRequest:
         )
 
     @workflow.signal(name=names.SIGNAL_REQUEST_REPEATED)
-    def request_repeated(self, submission: Submission) -> None:
+    def request_repeated(self, submission: Submission | None) -> None:
         """The terminal restarted, or asked twice: the same loading request goes on."""
         self._append(Kind.REQUEST, submission)
 
     @workflow.signal(name=names.SIGNAL_CODE_REQUESTED)
-    def code_requested(self, request: CodeRequest) -> None:
+    def code_requested(self, request: CodeRequest | None) -> None:
         """An SMS code was asked for."""
-        self._queue.append(("code", request))
+        if request is not None:
+            self._queue.append(("code", request))
 
     @workflow.signal(name=names.SIGNAL_APPLICATION)
-    def application_submitted(self, submission: Submission) -> None:
+    def application_submitted(self, submission: Submission | None) -> None:
         """The first administrator applied."""
         self._append(Kind.APPLICATION, submission)
 
     @workflow.signal(name=names.SIGNAL_DECISION)
-    def decision_submitted(self, submission: Submission) -> None:
+    def decision_submitted(self, submission: Submission | None) -> None:
         """The second administrator decided."""
         self._append(Kind.DECISION, submission)
 
     @workflow.signal(name=names.SIGNAL_CONFIRMATION)
-    def confirmation_submitted(self, submission: Submission) -> None:
+    def confirmation_submitted(self, submission: Submission | None) -> None:
         """The terminal confirmed."""
         self._append(Kind.CONFIRMATION, submission)
 
     @workflow.signal(name=names.SIGNAL_RECEIPT)
-    def receipt_submitted(self, submission: Submission) -> None:
+    def receipt_submitted(self, submission: Submission | None) -> None:
         """The terminal answered the key token."""
         self._append(Kind.RECEIPT, submission)
 
     @workflow.signal(name=names.SIGNAL_CANCELLATION)
-    def cancellation_submitted(self, submission: Submission) -> None:
+    def cancellation_submitted(self, submission: Submission | None) -> None:
         """The terminal or an administrator cancelled."""
         self._append(Kind.CANCELLATION, submission)
 
     @workflow.signal(name=names.SIGNAL_REGISTRY_CHANGED)
-    def registry_changed(self, notice: RegistryNotice) -> None:
+    def registry_changed(self, notice: RegistryNotice | None) -> None:
         """A synchronisation changed what the registry says about this terminal."""
-        self._queue.append(("registry", notice))
+        if notice is not None:
+            self._queue.append(("registry", notice))
 
     @workflow.query(name=names.QUERY_STATUS)
     def status(self) -> CeremonyState | None:
         """The state as it is; None before the opening is recorded."""
         return self._state
 
-    def _append(self, kind: Kind, submission: Submission) -> None:
-        if submission.digest not in self._seen:
-            self._seen.add(submission.digest)
+    def _append(self, kind: Kind, submission: Submission | None) -> None:
+        # The SDK drops a forged signal that does not fit, but hands a null through.
+        if submission is None:
+            return
+        key = submission.request_id, submission.digest
+        if key not in self._seen:
+            self._seen.add(key)
             self._queue.append((kind, submission))
 
     async def _take(self, label: str, item: Submission | CodeRequest | RegistryNotice) -> None:
         if isinstance(item, RegistryNotice):
-            self._adopt(await self._record_event("registry"))
+            await self._consult_registry()
         elif label != Kind.REQUEST and item.request_id != self._now.request_id:
             self._say(f"{label} of another request dropped")
         elif isinstance(item, CodeRequest):
@@ -142,7 +150,9 @@ class LoadingRequest:
 
     async def _judge(self, label: str, submission: Submission) -> None:
         recorded = await self._record_statement(label, submission)
-        accepted = recorded.verdict.kind if recorded.verdict.accepted else None
+        # After a reset an ended request meets its accepted statements again: nothing follows.
+        acts = recorded.verdict.accepted and not recorded.state.final
+        accepted = recorded.verdict.kind if acts else None
         if accepted is Kind.CONFIRMATION:
             recorded = await self._release(recorded)
         self._note(recorded)
@@ -188,13 +198,19 @@ class LoadingRequest:
             )
         )
 
+    async def _consult_registry(self) -> None:
+        state = await self._record_event("registry")
+        if state.stage is Stage.UNCONFIRMED and not self._now.final:
+            await self._settle_key(None)
+        self._adopt(state)
+
     async def _expire(self) -> None:
         if self._now.stage is Stage.AWAITING_RECEIPT:
             await self._settle_key(None)
         self._adopt(await self._record_event("deadline"))
 
     async def _close(self) -> None:
-        for task in self._sending:
+        for task in tuple(self._sending):
             task.cancel()
         if self._now.registry_digest:
             self._tell("ended", within=policies.LAST_NOTICE_WITHIN)
@@ -250,10 +266,11 @@ class LoadingRequest:
 
     def _send_code(self, request: CodeRequest) -> None:
         now = int(workflow.time())
-        if not reducer.code_due(self._now, request.n, now, int(policies.RESEND.total_seconds())):
+        least = int((policies.RESEND - policies.RESEND_SLACK).total_seconds())
+        if not reducer.code_due(self._now, request.n, now, least):
             self._say(f"SMS code {request.n} not due")
             return
-        self._state = reducer.code_sent(self._now, now)
+        self._state = reducer.code_sent(self._now, now, request.n)
         self._say(f"SMS code {request.n} to administrator {self._now.first_staff_no}")
         self._in_background(
             workflow.execute_activity_method(
@@ -290,8 +307,11 @@ class LoadingRequest:
     def _in_background(self, sending: Coroutine[Any, Any, str]) -> None:
         # Slow SMS never blocks the ceremony: nobody awaits this but the end of `run`.
         task = asyncio.create_task(self._send(sending))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        self._sending[task] = None
+        task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        del self._sending[task]
 
     async def _send(self, sending: Coroutine[Any, Any, str]) -> None:
         try:

@@ -17,6 +17,8 @@ SMS_CODE: Final = timedelta(seconds=SMS_CODE_SECONDS)
 """NIST SP 800-63B-4 section 3.1.3.2: ten minutes at most."""
 RESEND: Final = timedelta(seconds=RESEND_SECONDS)
 """An SMS may take a minute; asking sooner only costs money."""
+RESEND_SLACK: Final = timedelta(seconds=5)
+"""The API counts that minute by its own clock, and a signal takes a moment to be handled."""
 
 STAGE_DEADLINES: Final[Mapping[Stage, timedelta]] = MappingProxyType(
     {

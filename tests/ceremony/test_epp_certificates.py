@@ -180,6 +180,7 @@ def test_an_unknown_key_type_is_malformed() -> None:
     assert _reason(ROOT.issue(edwards)) is Reason.EPP_KEY_WEAK  # type: ignore[arg-type]
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_a_changed_byte_is_refused(position: int, change: int) -> None:
     """Any one byte changed gives a refusal with a reason, never a certificate or another error."""

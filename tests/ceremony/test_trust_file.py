@@ -11,6 +11,7 @@ from ceremony.keys import PublicKey
 from ceremony.trust import Trust, TrustError
 from tests.support.certificates import sample_authority
 from tests.support.identities import ORIGIN, RP_ID, signing_key, trust_text
+from tests.support.world import World
 
 FEED = signing_key("feed")
 OFFICERS = tuple(signing_key(f"officer {n}") for n in range(3))
@@ -102,3 +103,13 @@ def test_the_lowest_seq_defaults_to_none() -> None:
     """A file that does not raise `lowest_seq` accepts entries from 0."""
     assert Trust.read(_bent(lowest_seq="absent")).lowest_seq == 0
     assert PublicKey.from_jwk(Trust.read(TEXT).feed_keys[0].members()) == FEED.public
+
+
+@pytest.mark.parametrize("place", ["feed_keys", "officers"])
+def test_a_passkey_only_algorithm_is_refused(place: str) -> None:
+    """An RS256 key of the feed or an officer could never sign, yet would count as one."""
+    document = json.loads(World.make().trust_file)
+    jwk = signing_key("rs256 officer", "RS256").public.jwk
+    document[place][0] = jwk if place == "feed_keys" else {"name": "Olga", "key": jwk}
+    with pytest.raises(TrustError, match="passkeys only"):
+        Trust.read(json.dumps(document))

@@ -22,6 +22,7 @@ import httpx
 from temporalio.client import Client
 
 from ceremony import names
+from ceremony.codes import CodeBook, CodeScope
 from ceremony.keys import SigningKey
 from ceremony.messages import SyncOrder, SyncReport
 from ceremony.registry import envelope_statements, read_enrolment, seal_envelope
@@ -226,16 +227,42 @@ class Bench:
         are put back afterwards, for the other attacks' sake.
         """
         connection = sqlite3.connect(self.home.path / "keyfill.db", timeout=15)
+        guards = [] if triggers else _triggers(connection)
         try:
-            guards = [] if triggers else _triggers(connection)
             for name, _ in guards:
                 connection.execute(f"DROP TRIGGER {name}")
             yield connection
-            for _, text in guards:
-                connection.execute(text)
             connection.commit()
         finally:
+            connection.rollback()
+            for _, text in guards:
+                connection.execute(text)
             connection.close()
+
+    def backup(self) -> sqlite3.Connection:
+        """A copy of the whole database as it is now, to be put back by `restore`."""
+        copy = sqlite3.connect(":memory:")
+        with self.ledger.records() as live:
+            live.backup(copy)
+        return copy
+
+    def restore(self, copy: sqlite3.Connection) -> None:
+        """Put an old database back, under the running processes."""
+        live = sqlite3.connect(self.home.path / "keyfill.db", timeout=15)
+        try:
+            copy.backup(live)
+        finally:
+            live.close()
+
+    def codes(self, place: Place, request_id: str) -> tuple[str, str]:
+        """SMS code 1 and the approval code of a request: what an attacker might have guessed.
+
+        An attack that is to fail for another reason than a wrong code is given the right ones.
+        """
+        book = CodeBook(Settings.for_role("keys", home=self.home.path).secret("sms_secret"))
+        first = place.first
+        scope = CodeScope(request_id, first.person, first.number, place.epp().fingerprint)
+        return book.sms_code(scope, 1), book.approval_code(scope)
 
     def http(self, place: Place | None = None) -> httpx.AsyncClient:
         """The caller's hand: a client from the place's own address, or from 127.0.0.1.

@@ -1,0 +1,90 @@
+"""Every recorded history replays with the workflows as they are, and holds nothing of its maker."""
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
+
+from ceremony.encoding import from_b64
+from ceremony.messages import LoadingResult, SyncReport
+from ceremony.stages import FINAL
+from engine.converter import data_converter
+from tests.replay.changed_workflows import SettlesEarly, TellsNobody, WaitsFirst
+from tests.replay.record import HISTORIES, IDENTITY, SCENES
+from worker import workflow_runner
+from workflows.loading_request import LoadingRequest
+from workflows.registry_sync import RegistrySync
+
+RECORDED = sorted(HISTORIES.glob("*.json"))
+
+
+def history_of(path: Path) -> WorkflowHistory:
+    """Read a recorded history."""
+    return WorkflowHistory.from_json(path.stem, path.read_text())
+
+
+def replayer(*workflows: type) -> Replayer:
+    """A replayer with the worker's own sandbox and converter."""
+    return Replayer(
+        workflows=workflows, workflow_runner=workflow_runner(), data_converter=data_converter()
+    )
+
+
+def result_of(path: Path) -> Any:
+    """The result that a recorded workflow returned."""
+    last = history_of(path).events[-1].workflow_execution_completed_event_attributes
+    return json.loads(last.result.payloads[0].data)
+
+
+def texts_in(value: Any, name: str = "") -> Iterator[str]:
+    """Every text in a history's JSON; payloads decoded."""
+    if isinstance(value, dict):
+        for inner, one in value.items():
+            yield inner
+            yield from texts_in(one, inner)
+    elif isinstance(value, list):
+        for one in value:
+            yield from texts_in(one, name)
+    elif isinstance(value, str):
+        yield from_b64(value).decode() if name == "data" else value
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+async def test_a_recorded_history_replays(path: Path) -> None:
+    """Workflows that are under way when a new version is deployed go on with it."""
+    await replayer(LoadingRequest, RegistrySync).replay_workflow(history_of(path))
+
+
+def test_every_ending_is_recorded() -> None:
+    """There is a history for each final stage, and one of a synchronisation."""
+    results = {path.stem: result_of(path) for path in RECORDED}
+    report = SyncReport.model_validate(results.pop("registry_sync"))
+    assert (report.changed, len(report.refused), len(report.ended)) == (2, 1, 1)
+    stages = {name: LoadingResult.model_validate(one).stage for name, one in results.items()}
+    assert {name.upper() for name in stages} == set(stages.values()) == FINAL
+    assert {path.stem for path in RECORDED} == {scene.__name__ for scene in SCENES} | {"expired"}
+
+
+@pytest.mark.parametrize("changed", [SettlesEarly, TellsNobody, WaitsFirst])
+async def test_another_order_fails(changed: type) -> None:
+    """A workflow that does the same in another order, less or more does not pass the replay."""
+    with pytest.raises(NondeterminismError):
+        await replayer(changed).replay_workflow(history_of(HISTORIES / "loaded.json"))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_a_recorded_history_is_anonymous(path: Path) -> None:
+    """No host, user, path, telephone number or signed statement is in a recorded history."""
+    assert set(re.findall(r'"identity":"([^"]*)"', path.read_text())) == {IDENTITY}
+    texts = list(texts_in(json.loads(path.read_text())))
+    assert len(texts) > 100
+    for text in texts:
+        assert socket.gethostname() not in text
+        assert not re.search(r"@|/(work|tmp|root|home|Users|var)\b|\+\d{9}|\b49\d{11}\b|eyJ", text)
