@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gateways.backoffice
-from ceremony.reasons import Reason
 from ceremony.feed import FeedError, FeedItem, FeedReading, NotModified
+from ceremony.reasons import Reason
 from gateways.backoffice import (
     MAX_ENTRY_BYTES,
     JsonLinesFeed,

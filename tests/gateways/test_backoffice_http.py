@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 import gateways.httpfeed
-from ceremony.reasons import Reason
 from ceremony.feed import FeedError, FeedReading, NotModified
+from ceremony.reasons import Reason
 from gateways.backoffice import MAX_ENTRY_BYTES
 from gateways.httpfeed import MAX_PAGE_BYTES, HttpFeed
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateways.smsoutbox import OutboxError, OutboxGateway, open_outbox_row
+from ceremony.sealedsms import OutboxError, open_message
+from gateways.smsoutbox import OutboxGateway
 
 KEY = bytes(range(32))
 TO = "+4915112345678"
@@ -29,7 +30,7 @@ def test_a_message_comes_back_as_it_was() -> None:
     """What was sent is what `keyfill sms` shows, and the receipt names the step."""
     rows = Rows()
     receipt = OutboxGateway(rows.put, KEY, clock=lambda: 1_700_000_000.9).send("r/sms/1", TO, TEXT)
-    message = open_outbox_row(KEY, "r/sms/1", rows.stored["r/sms/1"])
+    message = open_message(KEY, "r/sms/1", rows.stored["r/sms/1"])
     assert receipt.provider_sid == "outbox:r/sms/1"
     assert (message.to, message.text, message.sent_at) == (TO, TEXT, 1_700_000_000)
 
@@ -41,7 +42,7 @@ def test_a_row_shows_nothing() -> None:
     sealed = rows.stored["s"]
     assert TO.encode() not in sealed
     assert b"918273" not in sealed
-    shown = repr(open_outbox_row(KEY, "s", sealed))
+    shown = repr(open_message(KEY, "s", sealed))
     assert TO not in shown
     assert "918273" not in shown
 
@@ -71,7 +72,7 @@ def test_a_changed_row_does_not_open(position: int, change: int) -> None:
         (KEY, "s", cut),
     ):
         with pytest.raises(OutboxError) as caught:
-            open_outbox_row(key, step, row)
+            open_message(key, step, row)
         assert caught.value.args == ("outbox-row-refused",)
 
 
