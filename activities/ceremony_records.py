@@ -7,12 +7,12 @@ the statement's digest: a retry, a reset or a second worker reads what the first
 
 import time
 from collections.abc import Callable
-from functools import reduce
 
 from sqlmodel import Session
 from temporalio import activity
 
 from activities.facts import FactFinder, attempts_scope, daily_scope, tries_scope
+from activities.recorded import as_it_stands, known, unopened
 from ceremony import reducer
 from ceremony.messages import (
     EventStep,
@@ -23,11 +23,10 @@ from ceremony.messages import (
     StatementStep,
 )
 from ceremony.reasons import Reason
-from ceremony.stages import FINAL, Stage
 from ceremony.state import ATTEMPTS, CONFIRMATION_TRIES, DAILY_ATTEMPTS, CeremonyState, Verdict
 from ceremony.statements import Kind
 from ceremony.verification import StatementError, peek
-from records import attempts, audit, projection, projector, submissions, verdicts
+from records import attempts, audit, projector, submissions, verdicts
 from records.database import Database
 from records.standing import Present, present
 from records.tables.audit_event import ActorKind
@@ -55,17 +54,17 @@ class CeremonyRecords:
     def record_opening(self, opening: Opening) -> Recorded:
         """Open the loading request of a `request` statement, or record why it cannot be."""
         with self._database.write() as session:
-            known = _known(session, opening.digest)
-            if known is not None:
-                return _as_it_stands(session, known)
+            found = known(session, opening.digest)
+            if found is not None:
+                return as_it_stands(session, found)
             now = self._present(session, opening.terminal_no)
             submission = submissions.get(session, opening.digest)
             if submission is None or not _is_opening(submission, opening):
-                return _unopened(opening, Reason.STATEMENT_MISSING, int(self._clock()))
+                return unopened(opening, Reason.STATEMENT_MISSING, int(self._clock()))
             try:
                 request = self._facts.prove(submission, now)
             except StatementError as error:
-                recorded = _unopened(opening, error.reason, int(self._clock()))
+                recorded = unopened(opening, error.reason, int(self._clock()))
             else:
                 facts = self._facts.gather(session, submission, now, None)
                 recorded = Recorded(**reducer.open_request(request, facts)._asdict())
@@ -81,9 +80,9 @@ class CeremonyRecords:
         verdict: it is not this request's to judge.
         """
         with self._database.write() as session:
-            known = _known(session, step.digest)
-            if known is not None:
-                return self._again(session, step.state, known)
+            found = known(session, step.digest)
+            if found is not None:
+                return self._again(session, step.state, found)
             submission = submissions.get(session, step.digest)
             if submission is None:
                 return self._dropped(session, step.state, step.digest, Reason.STATEMENT_MISSING)
@@ -100,9 +99,9 @@ class CeremonyRecords:
     def record_release(self, step: ReleaseStep) -> Recorded:
         """Record the key worker's answer to a confirmation, and with it the verdict."""
         with self._database.write() as session:
-            known = _known(session, step.digest)
-            if known is not None:
-                return self._again(session, step.state, known)
+            found = known(session, step.digest)
+            if found is not None:
+                return self._again(session, step.state, found)
             submission = submissions.get(session, step.digest)
             if submission is None:
                 return self._dropped(session, step.state, step.digest, Reason.STATEMENT_MISSING)
@@ -198,11 +197,11 @@ class CeremonyRecords:
             # Opened by a statement that is not there: it has no row, its late statements answers.
             return 0
 
-    def _again(self, session: Session, mine: CeremonyState, known: Recorded) -> Recorded:
-        if known.state.request_id != mine.request_id:
+    def _again(self, session: Session, mine: CeremonyState, found: Recorded) -> Recorded:
+        if found.state.request_id != mine.request_id:
             # A statement that another request has answered already must not act on this one.
-            return self._dropped(session, mine, known.verdict.digest, Reason.WRONG_REQUEST)
-        return Recorded(state=reducer.further(mine, known.state), verdict=known.verdict)
+            return self._dropped(session, mine, found.verdict.digest, Reason.WRONG_REQUEST)
+        return Recorded(state=reducer.further(mine, found.state), verdict=found.verdict)
 
     def _dropped(
         self, session: Session, state: CeremonyState, digest: str, reason: Reason
@@ -259,34 +258,6 @@ class CeremonyRecords:
         return state
 
 
-def _known(session: Session, digest: str) -> Recorded | None:
-    row = verdicts.find(session, digest)
-    if row is None:
-        return None
-    reasons = () if row.accepted else (Reason(row.reason or Reason.MALFORMED),)
-    return Recorded(
-        state=CeremonyState.model_validate_json(row.state_json),
-        verdict=Verdict(kind=row.kind, digest=digest, reasons=reasons),
-    )
-
-
-def _as_it_stands(session: Session, known: Recorded) -> Recorded:
-    # A second workflow of a request goes on where the first one was; of an ended one, it ends.
-    rows = verdicts.of_request(session, known.state.request_id)
-    states = (CeremonyState.model_validate_json(row.state_json) for row in rows)
-    furthest = reduce(reducer.further, states, known.state)
-    row = projection.find(session, known.state.request_id)
-    if row is None or row.stage not in FINAL:
-        return Recorded(state=furthest, verdict=known.verdict)
-    changes = {
-        "stage": row.stage,
-        "reason": Reason(row.reason) if row.reason else None,
-        "token_digest": row.token_digest,
-        "kcv": row.kcv,
-    }
-    return Recorded(state=furthest.model_copy(update=changes), verdict=known.verdict)
-
-
 def _is_opening(submission: SubmissionRow, opening: Opening) -> bool:
     return submission.kind is Kind.REQUEST and (submission.request_id, submission.terminal_no) == (
         opening.request_id,
@@ -313,21 +284,3 @@ def _attempts_left(state: CeremonyState, verdict: Verdict) -> int | None:
     if verdict.kind is not Kind.APPLICATION or Reason.NOT_FIRST_ADMINISTRATOR in verdict.reasons:
         return None
     return state.attempts_left
-
-
-def _unopened(opening: Opening, reason: Reason, now: int) -> Recorded:
-    state = CeremonyState(
-        request_id=opening.request_id,
-        terminal_no=opening.terminal_no,
-        stage=Stage.FAILED,
-        reason=reason,
-        opened_at=now,
-        request_digest=opening.digest,
-        branch="",
-        epp_fingerprint="",
-        registry_digest="",
-        first_staff_no="",
-        second_staff_no="",
-    )
-    verdict = Verdict(kind=Kind.REQUEST, digest=opening.digest, reasons=(reason,))
-    return Recorded(state=state, verdict=verdict)

@@ -6,7 +6,7 @@ from ceremony.release_rule import Entries
 from ceremony.stages import FINAL
 from keymanagement.archive import ArchivedStatement
 from keymanagement.journalrows import HeldKey, IssuedToken
-from records import keystore, projection, registry, submissions
+from records import credentialentries, keystore, projection, submissions, terminalentries
 from records.database import Database
 from records.tables.key import KeyRow, KeyState
 from records.tables.token import TokenRow
@@ -40,11 +40,11 @@ class RecordsArchive:
     def entries(self, terminal_no: str) -> Entries | None:
         """The envelopes of the entries in force; None if one of the three is missing."""
         with self._database.read() as session:
-            terminal = registry.current_terminal(session, terminal_no)
+            terminal = terminalentries.current_terminal(session, terminal_no)
             if terminal is None:
                 return None
-            first = registry.current_credential(session, terminal.first_person)
-            second = registry.current_credential(session, terminal.second_person)
+            first = credentialentries.current_credential(session, terminal.first_person)
+            second = credentialentries.current_credential(session, terminal.second_person)
         if first is None or second is None:
             return None
         return Entries(terminal.envelope, first.envelope, second.envelope)
@@ -52,7 +52,7 @@ class RecordsArchive:
     def terminal_entry(self, terminal_no: str) -> str | None:
         """The envelope of the terminal's entry in force."""
         with self._database.read() as session:
-            terminal = registry.current_terminal(session, terminal_no)
+            terminal = terminalentries.current_terminal(session, terminal_no)
         return None if terminal is None else terminal.envelope
 
     def has_ended(self, request_id: str) -> bool:

@@ -30,7 +30,7 @@ from ceremony.syncplan import (
 )
 from ceremony.trust import Trust
 from ceremony.verification import StatementError, Verified, peek, verify
-from records import attempts, audit, projection, registry, syncruns
+from records import attempts, audit, projection, syncruns, terminalentries
 from records.database import Database
 from records.entryrows import terminal_row
 from records.tables.audit_event import ActorKind
@@ -120,7 +120,7 @@ class RegistrySynchroniser:
     def _plan(
         self, session: Session, rows: list[FeedRow] | None, order: SyncOrder, now: int
     ) -> SyncPlan:
-        index = [_indexed(row) for row in registry.newest_terminals(session)]
+        index = [_indexed(row) for row in terminalentries.newest_terminals(session)]
         if rows is None:
             return plan_unmodified(index)
         try:
@@ -154,11 +154,11 @@ class RegistrySynchroniser:
         concerned: list[str] = []
         for event, terminals in (("added", plan.added), ("changed", plan.changed)):
             for terminal in terminals:
-                registry.put_terminal_entry(session, terminal_row(terminal, now=now))
+                terminalentries.put_terminal_entry(session, terminal_row(terminal, now=now))
                 self._audit(session, f"terminal-{event}", terminal.entry.terminal_no, run_id, now)
                 concerned.append(terminal.entry.terminal_no)
         for terminal_no in plan.removed:
-            registry.withdraw_terminal(session, terminal_no, now=now)
+            terminalentries.withdraw_terminal(session, terminal_no, now=now)
             self._audit(session, "terminal-removed", terminal_no, run_id, now)
             concerned.append(terminal_no)
         return _with_open_request(session, concerned)

@@ -14,7 +14,7 @@ from ceremony.registry import VerifiedCredential, VerifiedTerminal
 from ceremony.statements import KIND_OF, Kind, Payload
 from ceremony.trust import Trust
 from ceremony.verification import StatementError, Unverified, Verified, peek, verify
-from records import registry
+from records import credentialentries, terminalentries
 from records.standing import verified_credential, verified_terminal
 
 P = TypeVar("P", bound=Payload)
@@ -72,7 +72,7 @@ def _terminal(
 ) -> VerifiedTerminal | None:
     if claim.kid is None or not _KID.match(claim.kid):
         return None
-    row = registry.terminal_by_device_kid(session, claim.kid)
+    row = terminalentries.terminal_by_device_kid(session, claim.kid)
     if row is None:
         return None
     return verified_terminal(session, trust, row.terminal_no, now=now)
@@ -82,9 +82,9 @@ def _person(
     session: Session, trust: Trust, claim: Unverified, now: int
 ) -> VerifiedCredential | None:
     if claim.credential_id is not None:
-        row = registry.credential_by_credential_id(session, claim.credential_id)
+        row = credentialentries.credential_by_credential_id(session, claim.credential_id)
     elif claim.kid is not None and _KID.match(claim.kid):
-        row = registry.credential_by_kid(session, claim.kid)
+        row = credentialentries.credential_by_kid(session, claim.kid)
     else:
         row = None
     if row is None:

@@ -15,7 +15,15 @@ from api.problems import NotFound
 from ceremony.registry import registry_digest
 from ceremony.stages import Stage
 from ceremony.statements import Kind
-from records import audit, keystore, projection, registry, submissions, verdicts
+from records import (
+    audit,
+    credentialentries,
+    keystore,
+    projection,
+    submissions,
+    terminalentries,
+    verdicts,
+)
 from records.tables.audit_event import ActorKind, AuditEventRow
 from records.tables.loading_request import LoadingRequestRow
 
@@ -168,9 +176,9 @@ def _entries(session: Session, row: LoadingRequestRow) -> Entries | None:
         return None
     # Only the digest over all three is on record; each has had few versions, so trying is cheap.
     for terminal, first, second in product(
-        registry.terminal_history(session, row.terminal_no),
-        registry.credential_history(session, row.first_person),
-        registry.credential_history(session, row.second_person),
+        terminalentries.terminal_history(session, row.terminal_no),
+        credentialentries.credential_history(session, row.first_person),
+        credentialentries.credential_history(session, row.second_person),
     ):
         if registry_digest(terminal.digest, first.digest, second.digest) == row.registry_digest:
             return Entries(terminal=terminal.envelope, first=first.envelope, second=second.envelope)

@@ -38,7 +38,7 @@ from ceremony.statements import (
     request_id_of,
 )
 from ceremony.verification import StatementError
-from records import projection, registry, submissions, verdicts
+from records import credentialentries, projection, submissions, verdicts
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
 
@@ -179,10 +179,10 @@ def accept_counter(session: Session, signed: Signed[Any]) -> None:
     new = signed.statement.sign_count
     if signed.person is None or new is None:
         return
-    row = registry.credential_entry(session, signed.person.digest)
+    row = credentialentries.credential_entry(session, signed.person.digest)
     last = row.sign_count if row else 0
     advances = counter_advances(last=last, new=new)
-    if not advances or not registry.advance_sign_count(
+    if not advances or not credentialentries.advance_sign_count(
         session, signed.person.digest, last=last, new=new
     ):
         raise StatementError(Reason.PASSKEY_REFUSED)

@@ -22,7 +22,7 @@ from commands.credentials import Enrolment, self_signed, store_pending
 from commands.homefolder import HomeFolder
 from commands.opened import database_of, settings_of, trust_of, unix_time
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
-from records import audit, enrolments, registry
+from records import audit, credentialentries, enrolments
 from records.database import Database
 from records.tables.audit_event import ActorKind
 from records.tables.credential_entry import CredentialEntryRow
@@ -97,7 +97,7 @@ def link(
                     name=name,
                     roles=granted,
                     number=e164,
-                    seq=registry.highest_credential_seq(session, person) + 1,
+                    seq=credentialentries.highest_credential_seq(session, person) + 1,
                     valid_until=now + days * _DAY,
                 )
             except ValidationError as error:
@@ -147,7 +147,10 @@ def roles(
 def list_all(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """List who is enrolled and who waits for the officers. Never a telephone number."""
     with database_of(settings_of(home)) as database, database.read() as session:
-        rows = [*registry.active_credentials(session), *registry.pending_credentials(session)]
+        rows = [
+            *credentialentries.active_credentials(session),
+            *credentialentries.pending_credentials(session),
+        ]
     for row in rows:
         shown = _shown(row)
         if as_json:
@@ -165,8 +168,8 @@ def revoke(person: persons.PersonArgument, home: Home = DEFAULT_HOME) -> None:
     """Take away a person's credential, at once; it needs no officer."""
     now = unix_time()
     with database_of(settings_of(home)) as database, database.write() as session:
-        row = registry.current_credential(session, person)
-        if row is None or not registry.revoke_credential(session, row.digest, now=now):
+        row = credentialentries.current_credential(session, person)
+        if row is None or not credentialentries.revoke_credential(session, row.digest, now=now):
             leave(Exit.REFUSED, f"{person} has no entry in force.")
         _note(session, "credential-revoked", person, now)
     typer.echo(f"{person} is revoked.")
@@ -178,7 +181,7 @@ def _enrol(
     trust = trust_of(settings)
     key = persons.key_of(key_file, settings)
     with database.write() as session:
-        seq = registry.highest_credential_seq(session, enrolment.person) + 1
+        seq = credentialentries.highest_credential_seq(session, enrolment.person) + 1
         try:
             envelope = self_signed(enrolment, key, trust, seq=seq, now=now)
         except ValidationError as error:
@@ -190,7 +193,7 @@ def _enrol(
 
 def _entry_in_force(database: Database, trust: Trust, person: str, now: int) -> CredentialEntry:
     with database.read() as session:
-        row = registry.current_credential(session, person)
+        row = credentialentries.current_credential(session, person)
     if row is None:
         leave(Exit.REFUSED, f"{person} has no entry in force.")
     try:

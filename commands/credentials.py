@@ -24,7 +24,7 @@ from ceremony.registry import (
 from ceremony.signing import new_nonce, sign
 from ceremony.statements import CredentialEntry, PublicJwk
 from ceremony.trust import Trust
-from records import audit, registry
+from records import audit, credentialentries, seq
 from records.entryrows import pending_credential_row
 from records.tables.audit_event import ActorKind
 from records.tables.credential_entry import CredentialState
@@ -71,7 +71,7 @@ def self_signed(enrolment: Enrolment, key: SigningKey, trust: Trust, *, seq: int
 def store_pending(session: Session, verified: VerifiedCredential, *, now: int) -> None:
     """Store an enrolment to wait for officers' signatures, and note it in the audit trail."""
     row = pending_credential_row(verified, now=now)
-    _, created = registry.put_credential_entry(session, row)
+    _, created = credentialentries.put_credential_entry(session, row)
     if created:
         _note(session, "credential-enrolled", verified, now)
 
@@ -108,12 +108,12 @@ def activate(session: Session, envelope: str, trust: Trust, *, now: int) -> Acti
         EntryError: if the enrolment itself does not verify, or is not pending here.
     """
     enrolment = read_enrolment(envelope, trust, now=now)
-    row = registry.credential_entry(session, enrolment.digest)
+    row = credentialentries.credential_entry(session, enrolment.digest)
     if row is None or row.state not in (CredentialState.PENDING, CredentialState.ACTIVE):
         raise EntryError(Reason.REGISTRY_INCOMPLETE)
     person, staff_no = row.person, row.staff_no
     together = merged(row.envelope, envelope, trust)
-    registry.add_signatures(session, enrolment.digest, together)
+    credentialentries.add_signatures(session, enrolment.digest, together)
     try:
         verified = read_credential_entry(together, trust, now=now)
     except EntryError as error:
@@ -122,10 +122,10 @@ def activate(session: Session, envelope: str, trust: Trust, *, now: int) -> Acti
         have = len(officers_of(together, trust))
         return Activation(person, staff_no, False, missing=trust.officer_threshold - have)
     try:
-        active = registry.activate_credential(session, verified.digest, envelope=together)
-    except registry.StaleEntry:
+        active = credentialentries.activate_credential(session, verified.digest, envelope=together)
+    except seq.StaleEntry:
         return Activation(person, staff_no, False, refused=Reason.SEQ_LOWERED)
-    except registry.CredentialTaken:
+    except credentialentries.CredentialTaken:
         return Activation(person, staff_no, False, refused=Reason.SAME_CREDENTIAL)
     _note(session, "credential-activated", verified, now, officers_of(together, trust))
     return Activation(person, staff_no, active)

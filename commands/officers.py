@@ -22,7 +22,7 @@ from commands.credentials import Activation, activate, counter_signed
 from commands.homefolder import HomeError, HomeFolder, read_key, read_trust
 from commands.opened import database_of, settings_of, trust_of, unix_time
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
-from records import registry
+from records import credentialentries
 from settings import Settings
 from terminal.durable import replace
 
@@ -48,7 +48,7 @@ def pending(
     with database_of(settings) as database:
         trust = trust_of(settings)
         with database.read() as session:
-            envelopes = [row.envelope for row in registry.pending_credentials(session)]
+            envelopes = [row.envelope for row in credentialentries.pending_credentials(session)]
     for envelope in envelopes:
         _show(envelope, trust, now, as_json=as_json)
     if out is not None:
@@ -125,7 +125,7 @@ def _sign_all(home: Path, *, as_json: bool) -> None:
         trust = trust_of(settings)
         keys = [_officer(path, trust) for path in sorted(folder.officers.glob("*.jwk"))]
         with database.read() as session:
-            envelopes = [row.envelope for row in registry.pending_credentials(session)]
+            envelopes = [row.envelope for row in credentialentries.pending_credentials(session)]
     signed = []
     for envelope in envelopes:
         try:

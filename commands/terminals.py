@@ -19,7 +19,7 @@ from commands.opened import database_of, settings_of, unix_time
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
 from commands.persons import broken_field
 from commands.temporal import client_of, temporal_errors
-from records import registry
+from records import terminalentries
 from settings import Settings
 
 SCHEDULE_ID: Final = "registry-sync"
@@ -66,7 +66,7 @@ def schedule(
 def list_all(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """List the terminals in force, with the persons who administer them."""
     with database_of(settings_of(home)) as database, database.read() as session:
-        for row in registry.all_current_terminals(session):
+        for row in terminalentries.all_current_terminals(session):
             shown = {
                 "terminal_no": row.terminal_no,
                 "model": row.model,

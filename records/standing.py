@@ -17,7 +17,7 @@ from ceremony.registry import (
 )
 from ceremony.standing import Standing, standing_of
 from ceremony.trust import Trust
-from records import registry
+from records import credentialentries, terminalentries
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def verified_terminal(
     session: Session, trust: Trust, terminal_no: str, *, now: int
 ) -> VerifiedTerminal | None:
     """The terminal's entry in force, if it verifies and is about this terminal."""
-    row = registry.current_terminal(session, terminal_no)
+    row = terminalentries.current_terminal(session, terminal_no)
     if row is None:
         return None
     try:
@@ -65,7 +65,7 @@ def verified_credential(
     session: Session, trust: Trust, person: str, *, now: int
 ) -> VerifiedCredential | None:
     """The person's credential entry in force, if it verifies and is about this person."""
-    row = registry.current_credential(session, person)
+    row = credentialentries.current_credential(session, person)
     if row is None:
         return None
     try:

@@ -21,7 +21,7 @@ from ceremony.eppcertificate import EntryError
 from ceremony.reasons import Reason
 from ceremony.registry import VerifiedCredential, read_enrolment, seal_envelope
 from ceremony.statements import Kind
-from records import audit, enrolments, registry
+from records import audit, credentialentries, enrolments
 from records.entryrows import pending_credential_row
 from records.tables.audit_event import ActorKind
 
@@ -128,7 +128,7 @@ def _draft(parts: Parts, token: str, digest: str | None) -> tuple[EnrolmentDraft
     """Open a link's draft; also say whether the link was used, by the entry of this digest."""
     with parts.database.read() as session:
         link = enrolments.find(session, _token_digest(token))
-        known = None if digest is None else registry.credential_entry(session, digest)
+        known = None if digest is None else credentialentries.credential_entry(session, digest)
     if link is None:
         raise NotFound
     again = link.used_at is not None and known is not None and known.person == link.person
@@ -150,7 +150,7 @@ def _enrol(parts: Parts, token: str, verified: VerifiedCredential) -> None:
     with parts.database.write() as session:
         if enrolments.take(session, _token_digest(token), now) is None:
             raise Gone("enrolment-link-expired")
-        registry.put_credential_entry(session, pending_credential_row(verified, now=now))
+        credentialentries.put_credential_entry(session, pending_credential_row(verified, now=now))
         audit.write(
             session,
             "credential-enrolled",

@@ -20,7 +20,7 @@ from ceremony.messages import (
 from ceremony.reasons import Reason
 from ceremony.stages import Stage
 from ceremony.state import ATTEMPTS
-from records import registry
+from records import credentialentries, terminalentries
 from records.database import Database
 from tests.support.backstage import Backstage
 from tests.support.recording import Recording, opening_of
@@ -280,10 +280,10 @@ def test_an_opening_that_is_refused_is_kept_with_its_reason(stage: Backstage, be
     if bend != "another device":
         with stage.database.write() as session:
             if bend == "unknown terminal":
-                registry.withdraw_terminal(session, "ATM-0001", now=world.now)
+                terminalentries.withdraw_terminal(session, "ATM-0001", now=world.now)
             else:
                 first = world.standing().first.digest
-                registry.revoke_credential(session, first, now=world.now)
+                credentialentries.revoke_credential(session, first, now=world.now)
     recording = Recording.opened(stage, request)
     row = stage.row(recording.request_id)
     expected = {

@@ -13,7 +13,7 @@ from ceremony.messages import SettleCommand, Settlement
 from ceremony.reasons import Reason
 from ceremony.stages import Stage
 from keymanagement.journalrows import KeyState as JournalState
-from records import keystore, registry
+from records import credentialentries, keystore, terminalentries
 from records.tables.credential_entry import CredentialEntryRow
 from records.tables.key import KeyRow, KeyState
 from records.tables.terminal_entry import TerminalEntryRow
@@ -85,11 +85,11 @@ def test_the_entries_are_those_in_force(stage: Backstage, archive: RecordsArchiv
     assert archive.entries("no such") is None
     second = world.standing().second.digest
     with stage.database.write() as session:
-        registry.revoke_credential(session, second, now=world.now)
+        credentialentries.revoke_credential(session, second, now=world.now)
     assert archive.entries(ATM) is None
     assert archive.terminal_entry(ATM) == world.entries().terminal
     with stage.database.write() as session:
-        registry.withdraw_terminal(session, ATM, now=world.now)
+        terminalentries.withdraw_terminal(session, ATM, now=world.now)
     assert archive.terminal_entry(ATM) is None
 
 
@@ -206,7 +206,7 @@ def swapped_people(session: Session) -> None:
 
 def swapped_envelopes(session: Session) -> None:
     """Give everybody the first administrator's envelope."""
-    first = registry.current_credential(session, "person-1")
+    first = credentialentries.current_credential(session, "person-1")
     assert first is not None
     session.exec(update(CredentialEntryRow).values(envelope=first.envelope))
 

@@ -11,7 +11,7 @@ from ceremony.reasons import Reason
 from ceremony.stages import Stage
 from ceremony.statements import Kind, request_id_of
 from ceremony.verification import Verified
-from records import registry, submissions
+from records import credentialentries, submissions
 from records.projector import ProjectionMissing
 from records.tables.submission import SubmissionRow
 from tests.support.backstage import Backstage
@@ -209,7 +209,7 @@ def test_a_receipt_counts_although_an_administrator_was_revoked(recording: Recor
 def revoke_first(session: Session, recording: Recording) -> None:
     """Revoke the first administrator's credential."""
     first = recording.world.standing().first.digest
-    registry.revoke_credential(session, first, now=recording.world.now)
+    credentialentries.revoke_credential(session, first, now=recording.world.now)
 
 
 def test_a_request_whose_row_is_gone_is_a_fault(recording: Recording) -> None:

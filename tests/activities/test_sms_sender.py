@@ -9,7 +9,7 @@ from activities.sms import NO_RECIPIENT, SmsSender
 from ceremony.messages import Notice, SmsCodeCommand
 from ceremony.sms import SmsAmbiguous, SmsReceipt, SmsRefused, SmsUnavailable
 from ceremony.stages import Stage
-from records import audit, messages, registry
+from records import audit, credentialentries, messages
 from records.tables.audit_event import AuditEventRow
 from records.tables.sms_message import SmsMessageRow, SmsStatus
 from tests.support.backstage import Backstage, MemorySms
@@ -255,7 +255,7 @@ def test_a_registry_without_a_recipient_sends_nothing(phone: Phone) -> None:
     recording = phone.recording
     first = recording.world.standing().first.digest
     with recording.stage.database.write() as session:
-        registry.revoke_credential(session, first, now=recording.world.now)
+        credentialentries.revoke_credential(session, first, now=recording.world.now)
     assert phone.code() == NO_RECIPIENT
     assert phone.gateway.sent == []
 

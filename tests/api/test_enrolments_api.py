@@ -16,7 +16,7 @@ from ceremony.enrolment import (
 from ceremony.registry import officers_of
 from ceremony.statements import CredentialEntry, PublicJwk
 from ceremony.verification import Verified
-from records import enrolments, registry
+from records import credentialentries, enrolments
 from records.tables.credential_entry import CredentialState
 from records.tables.enrolment_link import EnrolmentLinkRow
 from tests.support.apihouse import House, wire
@@ -83,7 +83,7 @@ async def test_an_enrolled_key_is_pending(house: House, form: str) -> None:
     assert response.status_code == 201
     assert response.json() == {"person": "person-9", "digest": said.digest}
     with house.backstage.database.read() as session:
-        row = registry.credential_entry(session, said.digest)
+        row = credentialentries.credential_entry(session, said.digest)
     assert row is not None
     assert (row.state, row.kid) == (CredentialState.PENDING, said.kid)
     assert row.number_digest == number_digest(NUMBER)

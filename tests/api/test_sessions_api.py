@@ -4,7 +4,7 @@ import pytest
 from sqlmodel import select
 
 from api.tokens import SESSION_SECONDS, session_digest
-from records import registry
+from records import credentialentries
 from records.tables.session import SessionRow
 from tests.support.apihouse import House, wire
 from tests.support.identities import ORIGIN
@@ -79,9 +79,9 @@ async def test_a_revoked_credential_ends_its_sessions(house: House) -> None:
     """Whoever is revoked is signed out at once."""
     session = await house.sign_in(house.world.first)
     with house.backstage.database.write() as write:
-        row = registry.current_credential(write, house.world.first.person)
+        row = credentialentries.current_credential(write, house.world.first.person)
         assert row is not None
-        registry.revoke_credential(write, row.digest, now=house.world.now)
+        credentialentries.revoke_credential(write, row.digest, now=house.world.now)
     assert (await house.get("/v1/reviews", session=session)).status_code == 401
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from records import projection, registry
+from records import credentialentries, projection, terminalentries
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
 from tests.support.acts import ALL, BY_PERSON, BY_TERMINAL, Act
@@ -231,11 +231,11 @@ async def test_a_revoked_signer_is_not_authenticated(house: House, kind: str) ->
     said = act.statement()
     with house.backstage.database.write() as session:
         if kind in BY_TERMINAL:
-            registry.withdraw_terminal(session, "ATM-0001", now=house.world.now)
+            terminalentries.withdraw_terminal(session, "ATM-0001", now=house.world.now)
         else:
-            row = registry.current_credential(session, act.person.person)
+            row = credentialentries.current_credential(session, act.person.person)
             assert row is not None
-            registry.revoke_credential(session, row.digest, now=house.world.now)
+            credentialentries.revoke_credential(session, row.digest, now=house.world.now)
     before = trace(act)
     response = await act.send(said)
     assert (response.status_code, response.json()["code"]) == (401, "not-authenticated")

@@ -9,7 +9,7 @@ from ceremony.enrolment import link_token_digest, open_draft
 from ceremony.keys import SigningKey
 from ceremony.registry import read_credential_entry
 from commands.homefolder import HomeFolder, read_key, write_key
-from records import enrolments, registry
+from records import credentialentries, enrolments
 from records.database import Database
 from settings import Settings
 from tests.support.commandline import Keyfill, Lines
@@ -49,7 +49,7 @@ def test_the_stored_entry_verifies_by_itself(home: HomeFolder, lines: Lines) -> 
     lines("officers", "sign", "--all")
     database = Database(Settings(home=home.path).database)
     with database.read() as session:
-        row = registry.current_credential(session, "ana")
+        row = credentialentries.current_credential(session, "ana")
     database.close()
     assert row is not None
     verified = read_credential_entry(row.envelope, home.trust(), now=row.recorded_at)

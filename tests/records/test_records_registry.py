@@ -6,11 +6,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from records import registry
+from records import credentialentries, terminalentries
+from records.credentialentries import CredentialTaken
 from records.database import Database
-from records.registry import CredentialTaken, Put, StaleEntry
+from records.seq import StaleEntry
 from records.tables.credential_entry import CredentialEntryRow, CredentialState
 from records.tables.terminal_entry import TerminalEntryRow
+from records.terminalentries import Put
 
 Terminal = Callable[..., TerminalEntryRow]
 Credential = Callable[..., CredentialEntryRow]
@@ -19,26 +21,26 @@ Credential = Callable[..., CredentialEntryRow]
 def test_a_new_entry_supersedes_the_former(database: Database, terminal_row: Terminal) -> None:
     """The newest entry is current, the former stays on record, and the same again is no change."""
     with database.write() as session:
-        assert registry.put_terminal_entry(session, terminal_row(seq=1)) is Put.ADDED
-        assert registry.put_terminal_entry(session, terminal_row(seq=1)) is Put.UNCHANGED
-        assert registry.put_terminal_entry(session, terminal_row(seq=2)) is Put.CHANGED
+        assert terminalentries.put_terminal_entry(session, terminal_row(seq=1)) is Put.ADDED
+        assert terminalentries.put_terminal_entry(session, terminal_row(seq=1)) is Put.UNCHANGED
+        assert terminalentries.put_terminal_entry(session, terminal_row(seq=2)) is Put.CHANGED
     with database.read() as session:
-        current = registry.current_terminal(session, "T-1")
+        current = terminalentries.current_terminal(session, "T-1")
         assert current is not None
         assert current.seq == 2
-        former = registry.terminal_entry(session, terminal_row(seq=1).digest)
+        former = terminalentries.terminal_entry(session, terminal_row(seq=1).digest)
         assert former is not None
         assert not former.current
-        assert registry.count_current_terminals(session) == 1
+        assert terminalentries.count_current_terminals(session) == 1
 
 
 def test_an_entry_signed_anew_keeps_its_place(database: Database, terminal_row: Terminal) -> None:
     """The same entry with other signatures replaces the envelope and counts as unchanged."""
     with database.write() as session:
-        registry.put_terminal_entry(session, terminal_row())
+        terminalentries.put_terminal_entry(session, terminal_row())
         again = terminal_row(envelope='{"statements":["new"]}')
-        assert registry.put_terminal_entry(session, again) is Put.UNCHANGED
-        current = registry.current_terminal(session, "T-1")
+        assert terminalentries.put_terminal_entry(session, again) is Put.UNCHANGED
+        current = terminalentries.current_terminal(session, "T-1")
         assert current is not None
         assert current.envelope == '{"statements":["new"]}'
 
@@ -47,29 +49,29 @@ def test_an_entry_signed_anew_keeps_its_place(database: Database, terminal_row: 
 def test_an_older_entry_is_not_stored(database: Database, terminal_row: Terminal, seq: int) -> None:
     """A lower `seq`, or another entry of the same, is refused and changes nothing."""
     with database.write() as session:
-        registry.put_terminal_entry(session, terminal_row(seq=5))
+        terminalentries.put_terminal_entry(session, terminal_row(seq=5))
     with pytest.raises(StaleEntry), database.write() as session:
-        registry.put_terminal_entry(session, terminal_row(seq=seq, digest="f" * 64))
+        terminalentries.put_terminal_entry(session, terminal_row(seq=seq, digest="f" * 64))
     with database.read() as session:
-        assert registry.terminal_entry(session, "f" * 64) is None
+        assert terminalentries.terminal_entry(session, "f" * 64) is None
 
 
 def test_a_withdrawn_terminal_may_come_back(database: Database, terminal_row: Terminal) -> None:
     """A terminal withdrawn has no current entry; its last entry may be put again, no older one."""
     with database.write() as session:
-        registry.put_terminal_entry(session, terminal_row(seq=1))
-        registry.put_terminal_entry(session, terminal_row(seq=2))
-        assert registry.withdraw_terminal(session, "T-1", now=9)
-        assert not registry.withdraw_terminal(session, "T-1", now=10)
-        assert registry.current_terminal(session, "T-1") is None
-        withdrawn = registry.terminal_entry(session, terminal_row(seq=2).digest)
+        terminalentries.put_terminal_entry(session, terminal_row(seq=1))
+        terminalentries.put_terminal_entry(session, terminal_row(seq=2))
+        assert terminalentries.withdraw_terminal(session, "T-1", now=9)
+        assert not terminalentries.withdraw_terminal(session, "T-1", now=10)
+        assert terminalentries.current_terminal(session, "T-1") is None
+        withdrawn = terminalentries.terminal_entry(session, terminal_row(seq=2).digest)
         assert withdrawn is not None
         assert withdrawn.withdrawn_at == 9
         with pytest.raises(StaleEntry):
-            registry.put_terminal_entry(session, terminal_row(seq=1))
-        assert registry.put_terminal_entry(session, terminal_row(seq=2)) is Put.ADDED
+            terminalentries.put_terminal_entry(session, terminal_row(seq=1))
+        assert terminalentries.put_terminal_entry(session, terminal_row(seq=2)) is Put.ADDED
     with database.read() as session:
-        current = registry.current_terminal(session, "T-1")
+        current = terminalentries.current_terminal(session, "T-1")
         assert current is not None
         assert current.withdrawn_at is None
 
@@ -79,13 +81,13 @@ def test_terminals_are_found_by_their_keys_while_current(
 ) -> None:
     """The device key and the EPP key lead to the current entry, never to a superseded one."""
     with database.write() as session:
-        registry.put_terminal_entry(session, terminal_row(seq=1, device_kid="old"))
-        registry.put_terminal_entry(session, terminal_row(seq=2, epp_key_fingerprint="ab"))
-        found = registry.terminal_by_device_kid(session, "device-T-1")
+        terminalentries.put_terminal_entry(session, terminal_row(seq=1, device_kid="old"))
+        terminalentries.put_terminal_entry(session, terminal_row(seq=2, epp_key_fingerprint="ab"))
+        found = terminalentries.terminal_by_device_kid(session, "device-T-1")
         assert found is not None
         assert found.seq == 2
-        assert registry.terminal_by_device_kid(session, "old") is None
-        by_epp = registry.terminal_by_epp_key(session, "ab")
+        assert terminalentries.terminal_by_device_kid(session, "old") is None
+        by_epp = terminalentries.terminal_by_epp_key(session, "ab")
         assert by_epp is not None
         assert by_epp.terminal_no == "T-1"
 
@@ -95,20 +97,20 @@ def test_all_current_terminals_come_once_each(database: Database, terminal_row: 
     numbers = [f"T-{n:03}" for n in range(25)]
     with database.write() as session:
         for number in reversed(numbers):
-            registry.put_terminal_entry(session, terminal_row(number))
-        registry.withdraw_terminal(session, "T-007", now=1)
+            terminalentries.put_terminal_entry(session, terminal_row(number))
+        terminalentries.withdraw_terminal(session, "T-007", now=1)
     numbers.remove("T-007")
     with database.read() as session:
         for batch in (1, 7, 24, 25, 100):
-            rows = registry.all_current_terminals(session, batch=batch)
+            rows = terminalentries.all_current_terminals(session, batch=batch)
             assert [row.terminal_no for row in rows] == numbers
 
 
 def test_the_database_allows_one_current_entry(database: Database, terminal_row: Terminal) -> None:
     """The partial unique index holds even if somebody bypasses these functions."""
     with database.write() as session:
-        registry.put_terminal_entry(session, terminal_row(seq=1))
-        registry.put_terminal_entry(session, terminal_row(seq=2))
+        terminalentries.put_terminal_entry(session, terminal_row(seq=1))
+        terminalentries.put_terminal_entry(session, terminal_row(seq=2))
     with pytest.raises(IntegrityError), database.write() as session:
         session.connection().execute(text("UPDATE terminal_entries SET current = true"))
 
@@ -118,26 +120,26 @@ def test_activation_supersedes_the_former(database: Database, credential_row: Cr
     first, second = credential_row(seq=1), credential_row(seq=2)
     with database.write() as session:
         for row in (first, second):
-            assert registry.put_credential_entry(session, row)[1]
-            assert not registry.put_credential_entry(session, row)[1]
-        assert len(registry.pending_credentials(session)) == 2
-        assert registry.current_credential(session, "p1") is None
-        assert registry.activate_credential(session, first.digest)
-        assert registry.activate_credential(session, second.digest, envelope="signed")
-        assert registry.activate_credential(session, second.digest)
-        assert not registry.activate_credential(session, first.digest)
-        assert not registry.activate_credential(session, "unknown")
+            assert credentialentries.put_credential_entry(session, row)[1]
+            assert not credentialentries.put_credential_entry(session, row)[1]
+        assert len(credentialentries.pending_credentials(session)) == 2
+        assert credentialentries.current_credential(session, "p1") is None
+        assert credentialentries.activate_credential(session, first.digest)
+        assert credentialentries.activate_credential(session, second.digest, envelope="signed")
+        assert credentialentries.activate_credential(session, second.digest)
+        assert not credentialentries.activate_credential(session, first.digest)
+        assert not credentialentries.activate_credential(session, "unknown")
     with database.read() as session:
-        current = registry.current_credential(session, "p1")
+        current = credentialentries.current_credential(session, "p1")
         assert current is not None
         assert (current.seq, current.envelope) == (2, "signed")
-        assert registry.pending_credentials(session) == []
-        assert registry.credential_by_kid(session, "kid-p1-1") is None
-        assert registry.credential_by_kid(session, "kid-p1-2") is not None
-        assert registry.credential_by_staff_no(session, "S-p1") is not None
-        assert registry.highest_credential_seq(session, "p1") == 2
-        assert registry.highest_credential_seq(session, "nobody") == -1
-        former = registry.credential_entry(session, first.digest)
+        assert credentialentries.pending_credentials(session) == []
+        assert credentialentries.credential_by_kid(session, "kid-p1-1") is None
+        assert credentialentries.credential_by_kid(session, "kid-p1-2") is not None
+        assert credentialentries.credential_by_staff_no(session, "S-p1") is not None
+        assert credentialentries.highest_credential_seq(session, "p1") == 2
+        assert credentialentries.highest_credential_seq(session, "nobody") == -1
+        former = credentialentries.credential_entry(session, first.digest)
         assert former is not None
         assert former.state is CredentialState.SUPERSEDED
 
@@ -146,14 +148,14 @@ def test_an_older_credential_never_returns(database: Database, credential_row: C
     """After a higher `seq` was active, even if revoked since, a lower one cannot be activated."""
     old, new = credential_row(seq=1), credential_row(seq=2)
     with database.write() as session:
-        registry.put_credential_entry(session, old)
-        registry.put_credential_entry(session, new)
-        registry.activate_credential(session, new.digest)
-        assert registry.revoke_credential(session, new.digest, now=5)
-        assert not registry.revoke_credential(session, new.digest, now=6)
-        assert registry.current_credential(session, "p1") is None
+        credentialentries.put_credential_entry(session, old)
+        credentialentries.put_credential_entry(session, new)
+        credentialentries.activate_credential(session, new.digest)
+        assert credentialentries.revoke_credential(session, new.digest, now=5)
+        assert not credentialentries.revoke_credential(session, new.digest, now=6)
+        assert credentialentries.current_credential(session, "p1") is None
         with pytest.raises(StaleEntry):
-            registry.activate_credential(session, old.digest)
+            credentialentries.activate_credential(session, old.digest)
 
 
 @pytest.mark.parametrize(
@@ -167,10 +169,10 @@ def test_two_persons_share_no_credential(
     mine, other = credential_row("p1", **values), credential_row("p2", **values)
     with database.write() as session:
         for row in (mine, other):
-            registry.put_credential_entry(session, row)
-        registry.activate_credential(session, mine.digest)
+            credentialentries.put_credential_entry(session, row)
+        credentialentries.activate_credential(session, mine.digest)
         with pytest.raises(CredentialTaken):
-            registry.activate_credential(session, other.digest)
+            credentialentries.activate_credential(session, other.digest)
     with pytest.raises(IntegrityError), database.write() as session:
         session.connection().execute(text("UPDATE credential_entries SET state = 'active'"))
 
@@ -181,14 +183,14 @@ def test_signatures_are_added_only_while_pending(
     """Officers' signatures replace the envelope of a pending entry, never of an active one."""
     row = credential_row()
     with database.write() as session:
-        registry.put_credential_entry(session, row)
-        assert registry.add_signatures(session, row.digest, "one")
-        registry.activate_credential(session, row.digest)
-        assert not registry.add_signatures(session, row.digest, "two")
-        current = registry.current_credential(session, "p1")
+        credentialentries.put_credential_entry(session, row)
+        assert credentialentries.add_signatures(session, row.digest, "one")
+        credentialentries.activate_credential(session, row.digest)
+        assert not credentialentries.add_signatures(session, row.digest, "two")
+        current = credentialentries.current_credential(session, "p1")
         assert current is not None
         assert current.envelope == "one"
-        assert registry.active_credentials(session) == [current]
+        assert credentialentries.active_credentials(session) == [current]
 
 
 def test_a_number_leads_to_its_persons(database: Database, credential_row: Credential) -> None:
@@ -196,12 +198,12 @@ def test_a_number_leads_to_its_persons(database: Database, credential_row: Crede
     with database.write() as session:
         for person in ("p1", "p2", "p3"):
             row = credential_row(person, number_digest="same", credential_id=f"c-{person}")
-            registry.put_credential_entry(session, row)
+            credentialentries.put_credential_entry(session, row)
             if person != "p3":
-                registry.activate_credential(session, row.digest)
-        assert registry.persons_with_number_digest(session, "same") == ["p1", "p2"]
-        assert registry.persons_with_number_digest(session, "other") == []
-        passkey = registry.credential_by_credential_id(session, "c-p2")
+                credentialentries.activate_credential(session, row.digest)
+        assert credentialentries.persons_with_number_digest(session, "same") == ["p1", "p2"]
+        assert credentialentries.persons_with_number_digest(session, "other") == []
+        passkey = credentialentries.credential_by_credential_id(session, "c-p2")
         assert passkey is not None
         assert passkey.person == "p2"
 
@@ -212,14 +214,14 @@ def test_the_history_keeps_every_entry(
     """Superseded, withdrawn and revoked entries stay on record, the newest first."""
     with database.write() as session:
         for seq in (1, 2):
-            registry.put_terminal_entry(session, terminal_row(seq=seq))
-            registry.put_credential_entry(session, credential_row(seq=seq))
-        registry.put_terminal_entry(session, terminal_row("T-0", seq=7))
-        registry.withdraw_terminal(session, "T-1", now=1)
-        registry.revoke_credential(session, credential_row(seq=2).digest, now=1)
-        assert [row.seq for row in registry.terminal_history(session, "T-1")] == [2, 1]
-        assert [row.seq for row in registry.credential_history(session, "p1")] == [2, 1]
-        newest = [(row.terminal_no, row.seq) for row in registry.newest_terminals(session)]
+            terminalentries.put_terminal_entry(session, terminal_row(seq=seq))
+            credentialentries.put_credential_entry(session, credential_row(seq=seq))
+        terminalentries.put_terminal_entry(session, terminal_row("T-0", seq=7))
+        terminalentries.withdraw_terminal(session, "T-1", now=1)
+        credentialentries.revoke_credential(session, credential_row(seq=2).digest, now=1)
+        assert [row.seq for row in terminalentries.terminal_history(session, "T-1")] == [2, 1]
+        assert [row.seq for row in credentialentries.credential_history(session, "p1")] == [2, 1]
+        newest = [(row.terminal_no, row.seq) for row in terminalentries.newest_terminals(session)]
         assert newest == [("T-0", 7), ("T-1", 2)]
 
 
@@ -227,11 +229,11 @@ def test_a_signature_counter_moves_once(database: Database, credential_row: Cred
     """Of two acceptances that saw the same counter one moves it; an inactive passkey has none."""
     row = credential_row()
     with database.write() as session:
-        registry.put_credential_entry(session, row)
-        assert not registry.advance_sign_count(session, row.digest, last=0, new=5)
-        registry.activate_credential(session, row.digest)
-        assert registry.advance_sign_count(session, row.digest, last=0, new=5)
-        assert not registry.advance_sign_count(session, row.digest, last=0, new=6)
-        current = registry.current_credential(session, "p1")
+        credentialentries.put_credential_entry(session, row)
+        assert not credentialentries.advance_sign_count(session, row.digest, last=0, new=5)
+        credentialentries.activate_credential(session, row.digest)
+        assert credentialentries.advance_sign_count(session, row.digest, last=0, new=5)
+        assert not credentialentries.advance_sign_count(session, row.digest, last=0, new=6)
+        current = credentialentries.current_credential(session, "p1")
         assert current is not None
         assert current.sign_count == 5

@@ -8,7 +8,7 @@ from ceremony.keys import SigningKey
 from ceremony.messages import SyncOrder, SyncReport
 from ceremony.signing import sign
 from ceremony.statements import RemovalOrderPayload
-from records import audit, registry
+from records import audit, terminalentries
 from records.tables.terminal_entry import TerminalEntryRow
 from tests.support.backstage import Backstage, MemoryFeed
 from tests.support.certificates import sample_epp
@@ -47,7 +47,7 @@ class Office:
     def current(self, terminal_no: str) -> TerminalEntryRow | None:
         """The entry in force."""
         with self.stage.database.read() as session:
-            return registry.current_terminal(session, terminal_no)
+            return terminalentries.current_terminal(session, terminal_no)
 
     def entry(self, one: Terminal, **fields: Any) -> str:
         """Sign a terminal's entry."""

@@ -41,7 +41,7 @@ from keymanagement.release import KeyRelease, ReleasePolicy
 from keymanagement.releaserecord import RecordSigner
 from keymanagement.settlement import KeySettlement
 from keymanagement.software import SoftwareKeyManager
-from records import migration, projection, registry, submissions, verdicts
+from records import credentialentries, migration, projection, submissions, terminalentries, verdicts
 from records.database import Database
 from records.entryrows import pending_credential_row, terminal_row
 from records.tables.loading_request import LoadingRequestRow
@@ -182,13 +182,15 @@ class Backstage:
         with self.database.write() as session:
             for envelope in self.world.terminal_envelopes.values():
                 terminal = self.world.read_terminal(envelope)
-                registry.put_terminal_entry(session, terminal_row(terminal, now=self.world.now))
+                terminalentries.put_terminal_entry(
+                    session, terminal_row(terminal, now=self.world.now)
+                )
             for envelope in self.world.credential_envelopes.values():
                 credential = self.world.read_credential(envelope)
-                registry.put_credential_entry(
+                credentialentries.put_credential_entry(
                     session, pending_credential_row(credential, now=self.world.now)
                 )
-                registry.activate_credential(session, credential.digest)
+                credentialentries.activate_credential(session, credential.digest)
 
     def ceremony(self) -> WorkerParts:
         """The ceremony worker's parts."""

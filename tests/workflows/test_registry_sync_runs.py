@@ -10,7 +10,7 @@ from ceremony.reasons import Reason
 from ceremony.signing import sign
 from ceremony.stages import Stage
 from ceremony.statements import RemovalOrderPayload
-from records import registry, syncruns
+from records import syncruns, terminalentries
 from tests.support.backstage import Backstage
 from tests.support.identities import signing_key, terminal
 from tests.support.load import Load
@@ -41,7 +41,7 @@ def feed_of(world: World, *terminal_nos: str) -> list[str]:
 def in_force(stage: Backstage) -> set[str]:
     """The numbers of all terminals in force."""
     with stage.database.read() as session:
-        return {row.terminal_no for row in registry.newest_terminals(session) if row.current}
+        return {row.terminal_no for row in terminalentries.newest_terminals(session) if row.current}
 
 
 async def test_a_run_brings_the_registry_up_to_date(running: Backstage, client: Client) -> None:

@@ -1,168 +1,21 @@
-"""The registry: entries of terminals and of administrators' credentials, verbatim and signed.
+"""Entries of people's credentials in the registry, verbatim and signed.
 
 These functions store and fetch. Whether an entry may be stored is decided, and its envelope
 verified, by the caller; whoever relies on an entry verifies the envelope again.
 """
 
-from collections.abc import Iterator, Sequence
-from enum import StrEnum
+from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, func, or_, update
-from sqlalchemy.orm import Mapped
+from sqlalchemy import ColumnElement, or_, update
 from sqlmodel import Session, col, select
 
 from records.inserting import find_or_create
+from records.seq import StaleEntry, highest
 from records.tables.credential_entry import CredentialEntryRow, CredentialState
-from records.tables.terminal_entry import TerminalEntryRow
-
-
-class Put(StrEnum):
-    """What storing an entry changed."""
-
-    ADDED = "added"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
-
-
-class StaleEntry(Exception):
-    """The entry's `seq` is not above the highest that is on record for its terminal or person."""
-
-    def __init__(self, seq: int, highest: int) -> None:
-        """Tell both numbers."""
-        super().__init__(f"seq {seq} is not above {highest}")
-        self.seq = seq
-        self.highest = highest
 
 
 class CredentialTaken(Exception):
     """Another person's active entry has the same key, passkey or staff number."""
-
-
-def put_terminal_entry(session: Session, row: TerminalEntryRow) -> Put:
-    """Make an entry the terminal's current one; the former is superseded and kept.
-
-    ADDED if the terminal had no current entry, CHANGED if it had another. An entry on record
-    again, newly signed, gets the new envelope and counts as UNCHANGED if it is current.
-
-    Raises:
-        StaleEntry: if a higher `seq`, or another entry of the same `seq`, is on record.
-    """
-    highest = _highest(
-        session,
-        col(TerminalEntryRow.seq),
-        col(TerminalEntryRow.terminal_no) == row.terminal_no,
-    )
-    stored = session.get(TerminalEntryRow, row.digest)
-    if highest is not None and (row.seq < highest or (row.seq == highest and stored is None)):
-        raise StaleEntry(row.seq, highest)
-    if stored is not None and stored.current:
-        stored.envelope = row.envelope
-        session.flush()
-        return Put.UNCHANGED
-    superseded = _clear_current(session, row.terminal_no)
-    if stored is None:
-        stored, _ = find_or_create(session, row)
-    stored.envelope = row.envelope
-    stored.current = True
-    stored.withdrawn_at = None
-    session.flush()
-    return Put.CHANGED if superseded else Put.ADDED
-
-
-def withdraw_terminal(session: Session, terminal_no: str, *, now: int) -> bool:
-    """Leave the terminal without a current entry; False if it had none."""
-    return _clear_current(session, terminal_no, withdrawn_at=now)
-
-
-def _clear_current(session: Session, terminal_no: str, withdrawn_at: int | None = None) -> bool:
-    cleared = session.exec(
-        update(TerminalEntryRow)
-        .where(col(TerminalEntryRow.terminal_no) == terminal_no, col(TerminalEntryRow.current))
-        .values(current=False, withdrawn_at=withdrawn_at)
-    )
-    return bool(cleared.rowcount)
-
-
-def terminal_entry(session: Session, digest: str) -> TerminalEntryRow | None:
-    """The entry with this digest, current or not."""
-    return session.get(TerminalEntryRow, digest)
-
-
-def current_terminal(session: Session, terminal_no: str) -> TerminalEntryRow | None:
-    """The terminal's current entry."""
-    return session.exec(
-        select(TerminalEntryRow).where(
-            TerminalEntryRow.terminal_no == terminal_no, col(TerminalEntryRow.current)
-        )
-    ).one_or_none()
-
-
-def terminal_history(session: Session, terminal_no: str) -> Sequence[TerminalEntryRow]:
-    """Every entry of a terminal that is on record, the highest `seq` first."""
-    return session.exec(
-        select(TerminalEntryRow)
-        .where(TerminalEntryRow.terminal_no == terminal_no)
-        .order_by(col(TerminalEntryRow.seq).desc())
-    ).all()
-
-
-def terminal_by_device_kid(session: Session, kid: str) -> TerminalEntryRow | None:
-    """The current entry that names this device key (RFC 7638 thumbprint); the first by number."""
-    return session.exec(
-        select(TerminalEntryRow)
-        .where(TerminalEntryRow.device_kid == kid, col(TerminalEntryRow.current))
-        .order_by(col(TerminalEntryRow.terminal_no))
-    ).first()
-
-
-def terminal_by_epp_key(session: Session, fingerprint: str) -> TerminalEntryRow | None:
-    """The current entry whose EPP has this public key (SHA-256 hex); the first by number."""
-    return session.exec(
-        select(TerminalEntryRow)
-        .where(TerminalEntryRow.epp_key_fingerprint == fingerprint, col(TerminalEntryRow.current))
-        .order_by(col(TerminalEntryRow.terminal_no))
-    ).first()
-
-
-def count_current_terminals(session: Session) -> int:
-    """How many terminals have a current entry."""
-    return session.exec(
-        select(func.count()).select_from(TerminalEntryRow).where(col(TerminalEntryRow.current))
-    ).one()
-
-
-def all_current_terminals(session: Session, *, batch: int = 500) -> Iterator[TerminalEntryRow]:
-    """Yield every current entry by terminal number, fetched `batch` at a time."""
-    after = ""
-    while True:
-        page = session.exec(
-            select(TerminalEntryRow)
-            .where(col(TerminalEntryRow.current), TerminalEntryRow.terminal_no > after)
-            .order_by(col(TerminalEntryRow.terminal_no))
-            .limit(batch)
-        ).all()
-        yield from page
-        if len(page) < batch:
-            return
-        after = page[-1].terminal_no
-
-
-def newest_terminals(session: Session) -> Sequence[TerminalEntryRow]:
-    """For every terminal ever known its newest entry (highest `seq`), withdrawn or not."""
-    newest = (
-        select(TerminalEntryRow.terminal_no, func.max(TerminalEntryRow.seq).label("seq"))
-        .group_by(col(TerminalEntryRow.terminal_no))
-        .subquery()
-    )
-    return session.exec(
-        select(TerminalEntryRow)
-        .join(
-            newest,
-            (col(TerminalEntryRow.terminal_no) == newest.c.terminal_no)
-            & (col(TerminalEntryRow.seq) == newest.c.seq),
-        )
-        .order_by(col(TerminalEntryRow.terminal_no))
-    ).all()
 
 
 def put_credential_entry(
@@ -206,14 +59,14 @@ def activate_credential(session: Session, digest: str, *, envelope: str | None =
         return False
     if entry.state is CredentialState.ACTIVE:
         return True
-    highest = _highest(
+    top = highest(
         session,
         col(CredentialEntryRow.seq),
         col(CredentialEntryRow.person) == entry.person,
         col(CredentialEntryRow.state) != CredentialState.PENDING,
     )
-    if highest is not None and entry.seq <= highest:
-        raise StaleEntry(entry.seq, highest)
+    if top is not None and entry.seq <= top:
+        raise StaleEntry(entry.seq, top)
     if _is_taken(session, entry):
         raise CredentialTaken
     session.exec(
@@ -349,11 +202,5 @@ def persons_with_number_digest(session: Session, number_digest: str) -> Sequence
 
 def highest_credential_seq(session: Session, person: str) -> int:
     """The highest `seq` on record for a person, whatever its state; -1 if there is none."""
-    highest = _highest(
-        session, col(CredentialEntryRow.seq), col(CredentialEntryRow.person) == person
-    )
-    return -1 if highest is None else highest
-
-
-def _highest(session: Session, seq: Mapped[int], *conditions: ColumnElement[bool]) -> int | None:
-    return session.exec(select(func.max(seq)).where(*conditions)).one()
+    top = highest(session, col(CredentialEntryRow.seq), col(CredentialEntryRow.person) == person)
+    return -1 if top is None else top
