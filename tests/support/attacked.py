@@ -184,15 +184,15 @@ class Bench:
         kept = [one for one in lines if _terminal_no(one) != entry.terminal_no]
         self.home.feed_file.write_text("".join(f"{one}\n" for one in [*kept, line]))
 
-    def enrol(self, name: str, n: int, *, seq: int = 1, key: SigningKey | None = None) -> Person:
+    def enrol(self, name: str, n: int, *, seq: int = 1, number: str | None = None) -> Person:
         """Enrol a person, or a person's new credential: two officers sign."""
-        key = key or SigningKey.generate()
+        key = SigningKey.generate()
         now = int(time.time())
         enrolment = Enrolment(
             person=name,
             staff_no=f"A{n:05}",
             name=f"Person {n}",
-            number=f"+4917139{20000 + n}",
+            number=number or f"+4917139{20000 + n}",
             roles=("administrator",),
             valid_until=now + 86_400,
         )

@@ -16,7 +16,6 @@ import httpx
 from ceremony.encoding import from_b64, from_b64url, sha256_hex, strict_json
 from ceremony.keys import SigningKey
 from ceremony.qr import qr_digest, token_of
-from ceremony.registry import envelope_statements, registry_digest
 from ceremony.signing import new_nonce, sign
 from ceremony.stages import Stage
 from ceremony.statements import (
@@ -71,6 +70,8 @@ async def sign_in(http: httpx.AsyncClient, who: Person) -> str:
     login = LoginPayload(**common(), administrator=who.staff_no, challenge=challenge)
     answer = await http.post("/v1/sessions", json={"statement": sign(login, who.key)})
     assert answer.status_code == 201, answer.text
+    # A browser would send the cookie by itself; here every call says whose session it is in.
+    http.cookies.clear()
     return str(answer.json()["session_token"])
 
 
@@ -87,6 +88,7 @@ class Ceremony:
     request_id: str = ""
     status_token: str = ""
     qr_text: str = ""
+    registry_digest: str = ""
     token: str = ""
     kcv: str = ""
 
@@ -101,6 +103,9 @@ class Ceremony:
         load.request_id, load.status_token = opened["request_id"], opened["status_token"]
         if opened["qr"]:
             load.qr_text = opened["qr"]["text"]
+        # What the honest phone and the review page show, as they stood at the opening.
+        sql = "SELECT registry_digest FROM loading_requests WHERE request_id = ?"
+        load.registry_digest = str(bench.value(sql, load.request_id))
         return load
 
     @classmethod
@@ -158,18 +163,6 @@ class Ceremony:
         mine = f"{self.request_id}/sms/"
         messages = self.bench.ledger.messages()
         return [one.step.removeprefix(mine) for one in messages if one.step.startswith(mine)]
-
-    @property
-    def registry_digest(self) -> str:
-        """Over the three entries as they were enrolled."""
-        lines = self.bench.home.feed_file.read_text().splitlines()
-        peeked = [peek(envelope_statements(line)[0]) for line in lines]
-        terminal = next(
-            one.digest
-            for one in peeked
-            if getattr(one.payload, "terminal_no", None) == self.place.terminal_no
-        )
-        return registry_digest(terminal, self.place.first.digest, self.place.second.digest)
 
     # ---- acts
 

@@ -5,7 +5,7 @@ its own; the workflow schedules activities by name on whatever queue it is told 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -42,11 +42,17 @@ QUEUE_OF: Final[Mapping[str, str]] = {
 
 @workflow.defn(name="Trespass")
 class Trespass:
-    """Calls one activity that is not its own."""
+    """Calls an activity that is not its own."""
 
     @workflow.run
-    async def run(self, name: str, queue: str, argument: Any) -> Any:
-        """Call it once; what it raised comes back as `{"error": message}`."""
+    async def run(self, name: str, queue: str, arguments: list[Any]) -> list[Any]:
+        """Call it once with each argument, all at once, and give the results.
+
+        What a call raised comes back as `{"error": message}`.
+        """
+        return await asyncio.gather(*(self._call(name, queue, one) for one in arguments))
+
+    async def _call(self, name: str, queue: str, argument: Any) -> Any:
         try:
             return await workflow.execute_activity(
                 name,
@@ -68,9 +74,13 @@ class Trespasser:
 
     async def call(self, name: str, argument: object) -> Any:
         """Call an activity with an input of one's own choice, and give its result."""
+        return (await self.calls(name, [argument]))[0]
+
+    async def calls(self, name: str, arguments: Sequence[object]) -> list[Any]:
+        """Call an activity with several inputs at once, and give the results."""
         return await self.client.execute_workflow(
             Trespass.run,
-            args=[name, QUEUE_OF[name], argument],
+            args=[name, QUEUE_OF[name], list(arguments)],
             id=f"trespass/{uuid4()}",
             task_queue=QUEUE,
         )
