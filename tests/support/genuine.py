@@ -35,7 +35,8 @@ from tests.support.ledger import Account
 
 PATIENCE: Final = 40.0
 """Seconds to wait for what must come; a slow machine needs some of it."""
-WRONG_SMS_CODE: Final = "000000"
+NOTHING: Final = "0f" * 32
+"""The digest of no statement."""
 CODE: Final = re.compile(r"SMS code (\d{6})")
 APPROVAL: Final = re.compile(r"Approval code (\d{4})")
 
@@ -148,6 +149,13 @@ class Ceremony:
     def digest(self, kind: str) -> str:
         """The digest of the statement of this kind that was made last."""
         return digest_of(self.said[kind])
+
+    def command(self, **digests: str) -> dict[str, str]:
+        """The release command of this request's own statements, but for what is given."""
+        kinds = ("request", "application", "decision", "confirmation")
+        said = {kind: self.digest(kind) if kind in self.said else NOTHING for kind in kinds}
+        bound = {"request_id": self.request_id, "terminal_no": self.place.terminal_no}
+        return {**bound, **said, **digests}
 
     def sms(self, pattern: re.Pattern[str], who: Person) -> list[str]:
         """What a person's phone got about this request that matches, oldest first."""

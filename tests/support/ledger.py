@@ -80,11 +80,15 @@ class Ledger:
             found = journal.execute("SELECT request_id FROM keys").fetchall()
         return frozenset(one for (one,) in found)
 
-    def retired(self) -> frozenset[str]:
-        """Every loading request whose key was retired."""
+    def bereft_terminals(self) -> frozenset[str]:
+        """Terminals with a retired key and no active one: nothing ever makes one so."""
         with _reading(self._home.journal) as journal:
-            found = journal.execute("SELECT request_id FROM keys WHERE state = 'retired'")
-            return frozenset(one for (one,) in found)
+            found = journal.execute(
+                "SELECT r.terminal_no FROM keys k JOIN releases r USING (request_id) "
+                "GROUP BY r.terminal_no HAVING sum(k.state = 'retired') > 0 "
+                "AND sum(k.state = 'active') <> 1"
+            ).fetchall()
+        return frozenset(one for (one,) in found)
 
     def messages(self, *numbers: str) -> list[Sms]:
         """The SMS to these numbers, or to anybody, oldest first.
