@@ -5,6 +5,7 @@ form: `typ`, `payload`, `credential_id`, `authenticator_data`, `client_data_json
 all but `typ` as base64url.
 """
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar, cast
@@ -115,6 +116,7 @@ def verify(
     *,
     audience: str,
     passkeys: PasskeyPolicy | None = None,
+    decoy: EnrolledKey | None = None,
 ) -> Verified[P]:
     """Verify a statement of one kind by one of the keys that may sign it.
 
@@ -124,6 +126,8 @@ def verify(
         keys: every key allowed for this kind; no other is looked at.
         audience: the deployment; `aud` must equal it.
         passkeys: origins and relying party; None refuses the WebAuthn form.
+        decoy: a key to spend the time of a signature check on where none of `keys` is meant, so
+            that the time of a refusal does not tell who is enrolled; it accepts nothing.
 
     Raises:
         StatementError: with the reason; nothing is ever returned unverified.
@@ -132,11 +136,12 @@ def verify(
     if parsed.kind is not KIND_OF[expected]:
         raise StatementError(Reason.WRONG_TYPE)
     key = _signer(parsed, keys)
-    sign_count = None
-    if parsed.assertion is None:
-        _verify_jws(text, parsed, key.public_key)
-    else:
-        sign_count = _verify_passkey(parsed, parsed.assertion, key.public_key, passkeys)
+    if key is None:
+        if decoy is not None:
+            with contextlib.suppress(StatementError):
+                _verify_signature(text, parsed, decoy.public_key, passkeys)
+        raise StatementError(Reason.UNKNOWN_KEY)
+    sign_count = _verify_signature(text, parsed, key.public_key, passkeys)
     if parsed.payload.aud != audience:
         raise StatementError(Reason.WRONG_AUDIENCE)
     return Verified(
@@ -232,7 +237,7 @@ def _read(
     )
 
 
-def _signer(parsed: _Parsed, keys: Iterable[EnrolledKey]) -> EnrolledKey:
+def _signer(parsed: _Parsed, keys: Iterable[EnrolledKey]) -> EnrolledKey | None:
     wanted = parsed.assertion.credential_id if parsed.assertion else None
     for key in keys:
         # A passkey's key signs assertions only, so it never verifies a JWS, and vice versa.
@@ -240,7 +245,16 @@ def _signer(parsed: _Parsed, keys: Iterable[EnrolledKey]) -> EnrolledKey:
             continue
         if parsed.assertion is not None or key.public_key.kid == parsed.kid:
             return key
-    raise StatementError(Reason.UNKNOWN_KEY)
+    return None
+
+
+def _verify_signature(
+    text: str, parsed: _Parsed, key: PublicKey, passkeys: PasskeyPolicy | None
+) -> int | None:
+    if parsed.assertion is not None:
+        return _verify_passkey(parsed, parsed.assertion, key, passkeys)
+    _verify_jws(text, parsed, key)
+    return None
 
 
 def _verify_jws(text: str, parsed: _Parsed, key: PublicKey) -> None:

@@ -6,7 +6,7 @@ verified, by the caller; whoever relies on an entry verifies the envelope again.
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, or_, update
+from sqlalchemy import ColumnElement, not_, or_, update
 from sqlmodel import Session, col, select
 
 from records.inserting import find_or_create
@@ -146,6 +146,19 @@ def credential_by_credential_id(session: Session, credential_id: str) -> Credent
 def credential_by_staff_no(session: Session, staff_no: str) -> CredentialEntryRow | None:
     """The active entry of this staff number."""
     return _one_active(session, col(CredentialEntryRow.staff_no) == staff_no)
+
+
+def any_credential(session: Session, *, passkey: bool) -> CredentialEntryRow | None:
+    """Some person's active entry for a passkey, or for a JWK: the first by person."""
+    holds = col(CredentialEntryRow.credential_id).is_not(None)
+    return session.exec(
+        select(CredentialEntryRow)
+        .where(
+            CredentialEntryRow.state == CredentialState.ACTIVE, holds if passkey else not_(holds)
+        )
+        .order_by(col(CredentialEntryRow.person))
+        .limit(1)
+    ).first()
 
 
 def _one_active(session: Session, condition: ColumnElement[bool]) -> CredentialEntryRow | None:

@@ -109,6 +109,16 @@ def terminal_by_epp_key(session: Session, fingerprint: str) -> TerminalEntryRow 
     ).first()
 
 
+def any_terminal(session: Session) -> TerminalEntryRow | None:
+    """Some terminal's current entry: the first by number."""
+    return session.exec(
+        select(TerminalEntryRow)
+        .where(col(TerminalEntryRow.current))
+        .order_by(col(TerminalEntryRow.terminal_no))
+        .limit(1)
+    ).first()
+
+
 def count_current_terminals(session: Session) -> int:
     """How many terminals have a current entry."""
     return session.exec(

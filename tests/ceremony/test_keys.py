@@ -113,7 +113,6 @@ def _short_rsa(bits: int) -> dict[str, Any]:
         {**RFC_8037_KEY, "crv": "X25519"},
         {**RFC_8037_KEY, "crv": "Ed448"},
     ],
-    ids=repr,
 )
 def test_a_foreign_key_is_refused(jwk: dict[str, Any]) -> None:
     """Another type, curve, algorithm, a foreign member, or a point off the curve: refused."""

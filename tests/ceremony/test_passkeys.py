@@ -96,7 +96,6 @@ def test_each_algorithm_of_authenticators_verifies(alg: str) -> None:
         {"type": "payment.get"},
         {"type": ""},
     ],
-    ids=repr,
 )
 def test_a_bent_assertion_is_refused(bent: dict[str, Any]) -> None:
     """User verification, exact origin, relying party, frame, challenge and type: all checked."""

@@ -136,7 +136,6 @@ START = World.make().now
         ("application", {"iat": START + 301}, Reason.STALE),
         ("application", {"iat": START - 301}, Reason.QR_EXPIRED),
     ],
-    ids=repr,
 )
 def test_times_are_judged_by_the_key_workers_clock(
     kind: str, fields: dict[str, Any], reason: Reason

@@ -158,7 +158,7 @@ TWISTED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), TWISTED, ids=repr)
+@pytest.mark.parametrize(("name", "value"), TWISTED)
 def test_a_twisted_field_is_refused(name: str, value: Any) -> None:
     """Lengths, alphabets and ranges hold to the last character."""
     _refused(Kind.APPLICATION, {**DOCUMENTS[Kind.APPLICATION], name: value})
@@ -195,7 +195,6 @@ def test_a_twisted_field_is_refused(name: str, value: Any) -> None:
         (Kind.TERMINAL_ENTRY, "first", "person 1"),
         (Kind.TERMINAL_ENTRY, "model", ""),
     ],
-    ids=repr,
 )
 def test_a_kinds_own_fields_are_checked(kind: Kind, name: str, value: Any) -> None:
     """Every kind's own fields have their alphabets and limits too."""

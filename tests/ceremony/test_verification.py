@@ -119,7 +119,6 @@ def test_a_passkey_names_the_same_statement_as_a_jws() -> None:
         ({"zip": "DEF"}, Reason.HEADER_REFUSED),
         ({"Alg": "ES256"}, Reason.HEADER_REFUSED),
     ],
-    ids=repr,
 )
 def test_a_header_that_steers_its_own_verification_is_refused(
     changes: dict[str, Any], reason: Reason
@@ -317,3 +316,22 @@ def test_a_request_and_a_decision_verify_by_their_own_kind() -> None:
     assert payload_bytes(request.payload) == payload_bytes(REQUEST.payload)
     decision = WORLD.decision(APPLICATION, signer=jwk_signer("second, by JWK"))
     assert isinstance(decision.payload, DecisionPayload)
+
+
+@pytest.mark.parametrize(
+    "text", [APPLICATION.text, passkey_signer("decoy").sign(APPLICATION.payload)]
+)
+def test_a_decoy_accepts_nothing(text: str) -> None:
+    """The key on which a stranger's check spends its time accepts not even its own signature."""
+    signers = (jwk_signer("first"), passkey_signer("decoy"))
+    for decoy in (signer.enrolled for signer in signers):
+        with pytest.raises(StatementError) as refusal:
+            verify(
+                text,
+                ApplicationPayload,
+                [],
+                audience=AUDIENCE,
+                passkeys=WORLD.trust.passkeys,
+                decoy=decoy,
+            )
+        assert refusal.value.reason is Reason.UNKNOWN_KEY
