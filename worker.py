@@ -112,20 +112,7 @@ def ceremony_parts(settings: Settings, database: Database, stack: ExitStack) -> 
     records = CeremonyRecords(database, facts)
     sms = SmsSender(database, trust, codes, sms_gateway(settings, database))
     sync = RegistrySynchroniser(database, trust, registry_source(settings, stack))
-    return WorkerParts(
-        queue=names.CEREMONY_QUEUE,
-        activities=[
-            records.record_opening,
-            records.record_statement,
-            records.record_release,
-            records.record_settlement,
-            records.record_event,
-            sms.send_sms_code,
-            sms.send_notice,
-            sync.synchronise,
-        ],
-        workflows=[LoadingRequest, RegistrySync],
-    )
+    return ceremony_work(records, sms, sync)
 
 
 def key_parts(settings: Settings, database: Database, stack: ExitStack) -> WorkerParts:
@@ -155,6 +142,31 @@ def key_parts(settings: Settings, database: Database, stack: ExitStack) -> Worke
     )
     settlement = KeySettlement(trust=trust, journal=journal, archive=archive)
     keys = KeyWorker(release, settlement)
+    return key_work(keys)
+
+
+def ceremony_work(
+    records: CeremonyRecords, sms: SmsSender, sync: RegistrySynchroniser
+) -> WorkerParts:
+    """What the ceremony worker runs."""
+    return WorkerParts(
+        queue=names.CEREMONY_QUEUE,
+        activities=[
+            records.record_opening,
+            records.record_statement,
+            records.record_release,
+            records.record_settlement,
+            records.record_event,
+            sms.send_sms_code,
+            sms.send_notice,
+            sync.synchronise,
+        ],
+        workflows=[LoadingRequest, RegistrySync],
+    )
+
+
+def key_work(keys: KeyWorker) -> WorkerParts:
+    """What the key worker runs: nothing but release and settlement."""
     return WorkerParts(
         queue=names.KEYS_QUEUE, activities=[keys.release_key, keys.settle_key], workflows=[]
     )

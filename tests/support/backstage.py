@@ -48,9 +48,7 @@ from records.tables.loading_request import LoadingRequestRow
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
 from tests.support.world import World
-from worker import THREADS, WorkerParts, make_worker
-from workflows.loading_request import LoadingRequest
-from workflows.registry_sync import RegistrySync
+from worker import THREADS, WorkerParts, ceremony_work, key_work, make_worker
 
 T = TypeVar("T")
 
@@ -200,20 +198,7 @@ class Backstage:
         )
         sms = SmsSender(self.database, world.trust, world.codes, self.sms, self.clock)
         sync = RegistrySynchroniser(self.database, world.trust, self.feed, self.clock)
-        return WorkerParts(
-            queue=names.CEREMONY_QUEUE,
-            activities=[
-                records.record_opening,
-                records.record_statement,
-                records.record_release,
-                records.record_settlement,
-                records.record_event,
-                sms.send_sms_code,
-                sms.send_notice,
-                sync.synchronise,
-            ],
-            workflows=[LoadingRequest, RegistrySync],
-        )
+        return ceremony_work(records, sms, sync)
 
     def release(self) -> KeyRelease:
         """The key worker's release."""
@@ -240,9 +225,7 @@ class Backstage:
     def keys(self) -> WorkerParts:
         """The key worker's parts."""
         keys = KeyWorker(self.release(), self.settlement())
-        return WorkerParts(
-            queue=names.KEYS_QUEUE, activities=[keys.release_key, keys.settle_key], workflows=[]
-        )
+        return key_work(keys)
 
     @contextlib.asynccontextmanager
     async def workers(self, client: Client) -> AsyncIterator[None]:
