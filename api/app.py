@@ -19,6 +19,7 @@ from api.bodies import BodyCap
 from api.ceremonies import TemporalCeremonies
 from api.headers import SecurityHeaders
 from api.metrics import CallMetrics
+from api.pace import RefusalPace
 from api.parts import Parts
 from api.responses import completed
 from api.routes import (
@@ -181,6 +182,7 @@ def build_app(parts: Parts, lifespan: Lifespan | None = None) -> FastAPI:
     app.add_middleware(errorhandlers.UnexpectedErrors)
     app.add_middleware(CallMetrics, metrics=parts.metrics)
     app.add_middleware(SecurityHeaders, https=parts.trust.origin.startswith("https:"))
+    app.add_middleware(RefusalPace, step=parts.refusal_step)
     _complete_openapi(app)
     return app
 

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from api.ceremonies import Ceremonies
 from api.limits import RateLimits
 from api.metrics import Metrics
+from api.pace import STEP_SECONDS
 from api.smscallbacks import SmsCallbacks
 from api.tokens import Tokens
 from ceremony.codes import EdgeSeal
@@ -24,7 +25,8 @@ class Parts:
     """Everything a route may use.
 
     `clock` gives Unix seconds. `wait_seconds` is how long a call waits for a verdict before it
-    answers 202. `sms_callbacks` is None where no SMS provider reports.
+    answers 202. `sms_callbacks` is None where no SMS provider reports. `refusal_step` is the pace
+    of refusals in seconds (`api.pace`).
     """
 
     database: Database
@@ -39,6 +41,7 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], float] = time.time
     wait_seconds: float = 5.0
+    refusal_step: float = STEP_SECONDS
 
     def now(self) -> int:
         """Unix time in whole seconds."""

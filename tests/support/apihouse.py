@@ -55,8 +55,12 @@ class House:
         rates: Mapping[Scope, str] = GENEROUS,
         sms_callbacks: SmsCallbacks | None = None,
         wait_seconds: float = 5.0,
+        refusal_step: float = 0.0,
     ) -> "House":
-        """Make a world, unless given, whose third person is an auditor; its clock starts now."""
+        """Make a world, unless given, whose third person is an auditor; its clock starts now.
+
+        Refusals are not held back unless asked: most tests are about nothing else.
+        """
         world = world or make_world()
         backstage = Backstage.make(folder, world, clock=lambda: world.now)
         ceremonies = MemoryCeremonies(backstage)
@@ -72,6 +76,7 @@ class House:
             limits=RateLimits(rates),
             clock=lambda: world.now,
             wait_seconds=wait_seconds,
+            refusal_step=refusal_step,
         )
         app = build_app(parts)
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN)
