@@ -36,6 +36,7 @@ up: $(RUNTIME) ## start Temporal, its Web UI, the workers and the API, and stay 
 
 .PHONY: test
 test: $(DEVELOPMENT) ## run all tests; ARGS="tests/engine -x" runs some
+	@$(BIN)/python -m tests.support.chromium
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: lint

@@ -9,8 +9,9 @@ are apart: the tries of its two runs are exchanged at random, turn by turn, many
 the differences that come of it the one is shown that 95 of 100 stay below. The ratio of difference
 to noise is below one where the time tells nothing.
 
-Calls are whole HTTP calls in this process, without a network's own noise, paced as in a deployment
-(`api.pace`); `--unpaced` shows what the pace covers.
+Calls are whole ones of the application in this process, from a call's arrival until its answer is
+given to the network, without a network's own noise and without what is tidied up after the answer;
+paced as in a deployment (`api.pace`). `--unpaced` shows what the pace covers.
 """
 
 import argparse
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from api.limits import Scope
 from api.pace import STEP_SECONDS
@@ -41,6 +44,25 @@ QUANTILE: Final = 0.95
 SERIES: Final = ("known", "known again", "unknown")
 
 Try = Callable[[], Awaitable[float]]
+
+
+class Stopwatch:
+    """Takes the time of each call, from its arrival until its answer is with the network."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+        self.seconds = 0.0
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Pass the call on."""
+        before = time.perf_counter()
+
+        async def timed(message: Message) -> None:
+            self.seconds = time.perf_counter() - before
+            await send(message)
+
+        await self._app(scope, receive, timed)
 
 
 @dataclass(frozen=True)
@@ -70,15 +92,19 @@ async def _measured(folder: Path, tries: int, step: float, chance: random.Random
     rates = {**GENEROUS, **dict.fromkeys(Scope, "100000000 per minute")}
     rates[Scope.AUDITED] = "1 per minute"
     house = House.make(folder, rates=rates, world=make_world(), wait_seconds=0, refusal_step=step)
-    house.client.event_hooks["response"].clear()
+    stopwatch = Stopwatch(house.app)
+    await house.client.aclose()
+    house.client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(stopwatch), base_url=house.world.trust.origin
+    )
     _say(f"{'microseconds, medians':26} {'known':>9} {'again':>9} {'unknown':>9}", end=" ")
     _say(f"{'differ':>8} {'noise':>8} {'ratio':>6}")
-    for pair in await _pairs(house):
+    for pair in await _pairs(house, stopwatch):
         _report(pair.name, await _series(pair, tries, chance), chance)
     await house.close()
 
 
-async def _pairs(house: House) -> list[Pair]:
+async def _pairs(house: House, watch: Stopwatch) -> list[Pair]:
     world = house.world
     load = await house.open()
     stranger, passkey = jwk_signer("stranger"), passkey_signer("second")
@@ -97,19 +123,24 @@ async def _pairs(house: House) -> list[Pair]:
     return [
         Pair(
             "terminal (its key)",
-            _post(house, opening, body(_signed_by_another(request)), 401),
-            _post(house, opening, body(_of_key(request, stranger.enrolled.public_key.kid)), 401),
+            _post(house, watch, opening, body(_signed_by_another(request)), 401),
+            _post(
+                house, watch, opening, body(_of_key(request, stranger.enrolled.public_key.kid)), 401
+            ),
         ),
         Pair(
             "administrator (a key)",
-            _post(house, sessions, body(_signed_by_another(login)), 401),
-            _post(house, sessions, body(_of_key(login, stranger.enrolled.public_key.kid)), 401),
+            _post(house, watch, sessions, body(_signed_by_another(login)), 401),
+            _post(
+                house, watch, sessions, body(_of_key(login, stranger.enrolled.public_key.kid)), 401
+            ),
         ),
         Pair(
             "administrator (a passkey)",
-            _post(house, sessions, body(bad_passkey), 401),
+            _post(house, watch, sessions, body(bad_passkey), 401),
             _post(
                 house,
+                watch,
                 sessions,
                 body({**bad_passkey, "credential_id": b64url(passkey.credential_id.encode())}),
                 401,
@@ -117,8 +148,8 @@ async def _pairs(house: House) -> list[Pair]:
         ),
         Pair(
             "loading request",
-            _get(house, f"{opening}/{load.id}", reader, 404),
-            _get(house, f"{opening}/{'A' * 24}", reader, 404),
+            _get(house, watch, f"{opening}/{load.id}", reader, 404),
+            _get(house, watch, f"{opening}/{'A' * 24}", reader, 404),
         ),
         Pair(
             "SMS code typed",
@@ -127,8 +158,10 @@ async def _pairs(house: House) -> list[Pair]:
         ),
         Pair(
             "application (SMS code)",
-            _post(house, "/v1/applications", _applied(load, application, code), 202, first),
-            _post(house, "/v1/applications", _applied(load, application, "000000"), 202, first),
+            _post(house, watch, "/v1/applications", _applied(load, application, code), 202, first),
+            _post(
+                house, watch, "/v1/applications", _applied(load, application, "000000"), 202, first
+            ),
         ),
     ]
 
@@ -148,24 +181,24 @@ def _of_key(statement: Verified[Any], kid: str) -> str:
     return raw_jws({**header, "kid": kid}, canonical_json(payload), jwk_signer("stranger").key)
 
 
-def _post(house: House, path: str, body: Any, status: int, session: str | None = None) -> Try:
+def _post(
+    house: House, watch: Stopwatch, path: str, body: Any, status: int, session: str | None = None
+) -> Try:
     headers = {} if session is None else {"Authorization": f"Bearer {session}"}
-    return _timed(lambda: house.client.post(path, json=body, headers=headers), status)
+    return _timed(watch, lambda: house.client.post(path, json=body, headers=headers), status)
 
 
-def _get(house: House, path: str, session: str, status: int) -> Try:
+def _get(house: House, watch: Stopwatch, path: str, session: str, status: int) -> Try:
     headers = {"Authorization": f"Bearer {session}"}
-    return _timed(lambda: house.client.get(path, headers=headers), status)
+    return _timed(watch, lambda: house.client.get(path, headers=headers), status)
 
 
-def _timed(call: Callable[[], Awaitable[httpx.Response]], status: int) -> Try:
+def _timed(watch: Stopwatch, call: Callable[[], Awaitable[httpx.Response]], status: int) -> Try:
     async def one() -> float:
-        before = time.perf_counter()
         response = await call()
-        after = time.perf_counter()
         if response.status_code != status:
             raise RuntimeError(f"{response.status_code}: {response.text}")
-        return after - before
+        return watch.seconds
 
     return one
 
@@ -203,7 +236,7 @@ def _report(name: str, times: dict[str, list[float]], chance: random.Random) -> 
 
 
 def _noise(one: Sequence[float], other: Sequence[float], chance: random.Random) -> float:
-    apart = []
+    apart: list[float] = []
     for _ in range(EXCHANGES):
         turns = [
             pair if chance.random() < 0.5 else pair[::-1] for pair in zip(one, other, strict=True)

@@ -1,6 +1,7 @@
 """Refusals are answered at full steps of time, whatever they cost; nothing else waits."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -90,7 +91,7 @@ async def test_the_api_is_paced_unless_told_otherwise(tmp_path: Path) -> None:
     """The pace is the outermost layer, so that nothing done within adds to the time."""
     house = House.make(tmp_path, refusal_step=STEP_SECONDS)
     try:
-        outermost = house.app.user_middleware[0]
+        outermost: Any = house.app.user_middleware[0]
         assert outermost.cls is RefusalPace
         assert outermost.kwargs == {"step": STEP_SECONDS}
         assert Parts.__dataclass_fields__["refusal_step"].default == STEP_SECONDS > 0
