@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     sms_gateway: Literal["outbox", "twilio"] = "outbox"
+    sms_language: Literal["en", "zh-CN"] = "en"
     twilio_account_sid: str = ""
     twilio_from: str = ""
     twilio_base_url: str = ""

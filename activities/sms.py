@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict
 
 from sqlmodel import Session
 from temporalio import activity
@@ -19,7 +19,14 @@ from ceremony.codes import MAX_CODES, CodeBook
 from ceremony.messages import Notice, SmsCodeCommand
 from ceremony.registry import VerifiedCredential
 from ceremony.sms import SmsAmbiguous, SmsReceipt, SmsRefused, SmsUnavailable, mask_number
-from ceremony.smstexts import SmsText, approval_text, code_text, ended_text, review_text
+from ceremony.smstexts import (
+    SmsLanguage,
+    SmsText,
+    approval_text,
+    code_text,
+    ended_text,
+    review_text,
+)
 from ceremony.stages import FINAL, Stage
 from ceremony.trust import Trust
 from records import audit, messages, projection
@@ -30,6 +37,8 @@ from records.tables.loading_request import LoadingRequestRow
 from records.tables.sms_message import SmsStatus
 
 REVIEW_SECONDS: Final = 4 * 3600
+REVIEW_PATH: Final = "/r"
+"""Where the second administrator finds, on the trust file's origin, what awaits them."""
 NO_RECIPIENT: Final = "no-recipient"
 _DUE: Final[Mapping[str, frozenset[Stage]]] = MappingProxyType(
     {
@@ -77,6 +86,12 @@ class _Message:
     text: SmsText
 
 
+class _About(TypedDict):
+    terminal_no: str
+    request_id: str
+    language: SmsLanguage
+
+
 class SmsSender:
     """The ceremony worker's SMS activities; each returns the message's status."""
 
@@ -87,13 +102,15 @@ class SmsSender:
         codes: CodeBook,
         gateway: SmsGateway,
         clock: Callable[[], float] = time.time,
+        language: SmsLanguage = "en",
     ) -> None:
-        """Bind the records, the trust file, the code book, a gateway and a clock."""
+        """Bind the records, the trust file, the code book, a gateway, a clock and a language."""
         self._database = database
         self._trust = trust
         self._codes = codes
         self._gateway = gateway
         self._clock = clock
+        self._language: SmsLanguage = language
 
     @activity.defn
     def send_sms_code(self, command: SmsCodeCommand) -> str:
@@ -122,6 +139,7 @@ class SmsSender:
                     code=code,
                     n=command.n,
                     valid_seconds=SMS_CODE_SECONDS,
+                    language=self._language,
                 ),
             )
         )
@@ -143,9 +161,12 @@ class SmsSender:
         if row is None:
             return None
         standing = present(session, self._trust, notice.terminal_no, now=now).standing
-        about = {"terminal_no": notice.terminal_no, "request_id": notice.request_id}
+        about = _About(
+            terminal_no=notice.terminal_no, request_id=notice.request_id, language=self._language
+        )
         if notice.event == "review" and standing is not None:
-            text = review_text(**about, valid_seconds=REVIEW_SECONDS)
+            link = self._trust.origin + REVIEW_PATH
+            text = review_text(**about, valid_seconds=REVIEW_SECONDS, link=link)
             return self._message(notice, standing.second, text)
         if notice.event == "approved" and standing is not None:
             code = self._codes.approval_code(standing.code_scope(notice.request_id))

@@ -13,6 +13,7 @@ from records import audit, credentialentries, messages
 from records.tables.audit_event import AuditEventRow
 from records.tables.sms_message import SmsMessageRow, SmsStatus
 from tests.support.backstage import Backstage, MemorySms
+from tests.support.identities import ORIGIN
 from tests.support.recording import Recording
 
 Event = Literal["review", "approved", "ended"]
@@ -246,8 +247,31 @@ def test_each_notice_goes_to_whom_it_concerns(phone: Phone) -> None:
     ]
     review, approved, ended = (text for _, _, text in phone.gateway.sent)
     assert "awaits your review" in review
+    assert review.endswith(f"{ORIGIN}/r")
     assert f"Approval code {world.approval_code(recording.request)}" in approved
     assert "was cancelled" in ended
+
+
+def test_messages_come_in_the_deployments_language(recording: Recording) -> None:
+    """Every text of a sender that was given Chinese is Chinese; the codes are the same."""
+    stage, world = recording.stage, recording.world
+    gateway = WatchedSms(stage=stage)
+    sender = SmsSender(
+        stage.database, world.trust, world.codes, gateway, stage.clock, language="zh-CN"
+    )
+    phone = Phone(recording, gateway, sender)
+    phone.code()
+    recording.apply()
+    phone.notice("review")
+    recording.decide()
+    phone.notice("approved")
+    recording.record(stage.file(world.cancellation(recording.request)))
+    phone.notice("ended")
+    code, review, approved, ended = (text for _, _, text in gateway.sent)
+    assert f"短信验证码{world.sms_code(recording.request)}" in code
+    assert "等待您复核" in review and review.endswith(f"{ORIGIN}/r")
+    assert f"审批码{world.approval_code(recording.request)}" in approved
+    assert "已取消" in ended
 
 
 def test_a_registry_without_a_recipient_sends_nothing(phone: Phone) -> None:
