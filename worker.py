@@ -1,7 +1,8 @@
 """The worker processes: settings -> gateways -> activities -> Worker; `--role ceremony | keys`.
 
-The ceremony worker runs the workflows, the records and the SMS. The key worker runs release and
-settlement alone, on its own queue, and is the only process that holds the key-encrypting key.
+The ceremony worker runs the workflows, the records and the SMS. The key worker runs release,
+settlement and its memory of the registry alone, on its own queue, and is the only process that
+holds the key-encrypting key.
 """
 
 import argparse
@@ -46,6 +47,7 @@ from gateways.twilio import TwilioGateway
 from keymanagement.journal import Journal
 from keymanagement.kdh import KdhIdentity
 from keymanagement.port import KeyAlgorithm
+from keymanagement.registrymemory import RegistryMemory
 from keymanagement.release import KeyRelease, ReleasePolicy
 from keymanagement.releaserecord import RecordSigner
 from keymanagement.settlement import KeySettlement
@@ -54,6 +56,7 @@ from records import messages
 from records.database import Database
 from settings import Settings, SettingsError
 from workflows.loading_request import LoadingRequest
+from workflows.registry_notes import RegistryNotes
 from workflows.registry_sync import RegistrySync
 
 WorkerRole = Literal["ceremony", "keys"]
@@ -110,7 +113,8 @@ def ceremony_parts(settings: Settings, database: Database, stack: ExitStack) -> 
     codes = CodeBook(settings.secret("sms_secret"))
     facts = FactFinder(trust, codes, EdgeSeal(settings.secret("edge_key")))
     records = CeremonyRecords(database, facts)
-    sms = SmsSender(database, trust, codes, sms_gateway(settings, database))
+    gateway = sms_gateway(settings, database)
+    sms = SmsSender(database, trust, codes, gateway, language=settings.sms_language)
     sync = RegistrySynchroniser(database, trust, registry_source(settings, stack))
     return ceremony_work(records, sms, sync)
 
@@ -141,7 +145,8 @@ def key_parts(settings: Settings, database: Database, stack: ExitStack) -> Worke
         policy=ReleasePolicy(KeyAlgorithm(settings.key_algorithm)),
     )
     settlement = KeySettlement(trust=trust, journal=journal, archive=archive)
-    keys = KeyWorker(release, settlement)
+    memory = RegistryMemory(trust=trust, journal=journal, archive=archive)
+    keys = KeyWorker(release, settlement, memory)
     return key_work(keys)
 
 
@@ -161,14 +166,16 @@ def ceremony_work(
             sms.send_notice,
             sync.synchronise,
         ],
-        workflows=[LoadingRequest, RegistrySync],
+        workflows=[LoadingRequest, RegistrySync, RegistryNotes],
     )
 
 
 def key_work(keys: KeyWorker) -> WorkerParts:
-    """What the key worker runs: nothing but release and settlement."""
+    """What the key worker runs: release, settlement, and what it is shown of the registry."""
     return WorkerParts(
-        queue=names.KEYS_QUEUE, activities=[keys.release_key, keys.settle_key], workflows=[]
+        queue=names.KEYS_QUEUE,
+        activities=[keys.release_key, keys.settle_key, keys.note_revocation, keys.note_registry],
+        workflows=[],
     )
 
 

@@ -3,6 +3,10 @@
 Each step loads its statement by digest, verifies it again, gathers the facts, asks the pure
 reducer, and writes verdict, projection, counts and audit together. It is find-or-create under
 the statement's digest: a retry, a reset or a second worker reads what the first one wrote.
+
+Whoever writes to Temporal may call any of these with any state and any answer of the key worker's.
+A state counts as far as the recorded verdicts justify it, an answer only if the key worker
+published the same. What is left to the forger is to deny.
 """
 
 import time
@@ -12,7 +16,7 @@ from sqlmodel import Session
 from temporalio import activity
 
 from activities.facts import FactFinder, attempts_scope, daily_scope, tries_scope
-from activities.recorded import as_it_stands, known, unopened
+from activities.recorded import as_it_stands, as_recorded, known, unopened
 from ceremony import reducer
 from ceremony.messages import (
     EventStep,
@@ -23,13 +27,15 @@ from ceremony.messages import (
     StatementStep,
 )
 from ceremony.reasons import Reason
+from ceremony.stages import Stage
 from ceremony.state import ATTEMPTS, CONFIRMATION_TRIES, DAILY_ATTEMPTS, CeremonyState, Verdict
 from ceremony.statements import Kind
 from ceremony.verification import StatementError, peek
-from records import attempts, audit, projector, submissions, verdicts
+from records import attempts, audit, keystore, projector, submissions, verdicts
 from records.database import Database
 from records.standing import Present, present
 from records.tables.audit_event import ActorKind
+from records.tables.key import KeyState
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
 
@@ -75,9 +81,9 @@ class CeremonyRecords:
     def record_statement(self, step: StatementStep) -> Recorded:
         """Judge one statement against a state and record the verdict.
 
-        An accepted confirmation gets its verdict only by `record_release`, after the key worker.
-        A statement that is missing, or about another request, leaves an audit event but no
-        verdict: it is not this request's to judge.
+        An accepted confirmation gets its verdict only by `record_release`, after the key worker
+        judged the approval code. A statement that is missing, or about another request, leaves an
+        audit event but no verdict: it is not this request's to judge.
         """
         with self._database.write() as session:
             found = known(session, step.digest)
@@ -86,55 +92,87 @@ class CeremonyRecords:
             submission = submissions.get(session, step.digest)
             if submission is None:
                 return self._dropped(session, step.state, step.digest, Reason.STATEMENT_MISSING)
-            if _about_another(submission, step.state):
+            state = as_recorded(session, step.state)
+            if state is None:
+                return self._dropped(session, step.state, step.digest, Reason.WRONG_STAGE)
+            if _about_another(submission, state):
                 return self._dropped(session, step.state, step.digest, Reason.WRONG_REQUEST)
-            recorded = self._judge(session, step.state, submission)
+            recorded = self._judge(session, state, submission)
             if submission.kind is Kind.CONFIRMATION and recorded.verdict.accepted:
                 self._audit(session, recorded, submission, event="confirmation-checked")
                 return recorded
-            self._count(session, step.state, recorded, submission)
+            self._count(session, state, recorded, submission)
             return self._write(session, recorded, submission)
 
     @activity.defn
     def record_release(self, step: ReleaseStep) -> Recorded:
-        """Record the key worker's answer to a confirmation, and with it the verdict."""
+        """Record the key worker's answer to a confirmation, and with it the verdict.
+
+        A token that the key worker did not publish for this confirmation, or a refusal beside one
+        that it did, is not its answer: `token-unknown`, without a verdict, so that the genuine
+        answer can still come.
+        """
         with self._database.write() as session:
             found = known(session, step.digest)
             if found is not None:
                 return self._again(session, step.state, found)
             submission = submissions.get(session, step.digest)
             if submission is None:
-                return self._dropped(session, step.state, step.digest, Reason.STATEMENT_MISSING)
-            token_digest, refused = step.outcome.token_digest, step.outcome.refused
-            if token_digest is None:
-                refused = refused or Reason.RELEASE_REFUSED
-                state = reducer.release_refused(step.state, refused)
-            else:
-                state = reducer.released(step.state, token_digest)
-            verdict = Verdict(
-                kind=Kind.CONFIRMATION,
-                digest=step.digest,
-                reasons=() if refused is None else (refused,),
-            )
-            return self._write(session, Recorded(state=state, verdict=verdict), submission)
+                return self._unanswered(session, step.state, step.digest, Reason.STATEMENT_MISSING)
+            state = as_recorded(session, step.state)
+            if state is None or not _is_confirmation(submission, state):
+                return self._unanswered(session, step.state, step.digest, Reason.WRONG_REQUEST)
+            given = keystore.published_digest(session, state.request_id, step.digest)
+            if step.outcome.token_digest != given:
+                return self._unanswered(session, step.state, step.digest, Reason.TOKEN_UNKNOWN)
+            recorded = self._answered(session, state, step, given)
+            self._count(session, state, recorded, submission)
+            return self._write(session, recorded, submission)
 
     @activity.defn
     def record_settlement(self, step: SettlementStep) -> CeremonyState:
-        """Record how the key worker settled the key after a receipt."""
-        said = step.settlement
-        state = reducer.settled(step.state, active=said.active, reason=said.reason, kcv=said.kcv)
-        return self._event(state, "key-settled", ActorKind.KEY_WORKER)
+        """Record how the key worker settled the key after a receipt.
+
+        What it published decides: a settlement that says something else changes nothing.
+        """
+        said, claimed = step.settlement, step.state
+        with self._database.write() as session:
+            state = as_recorded(session, claimed)
+            key = keystore.key(session, claimed.request_id)
+            kcv = keystore.confirmed_kcv(session, claimed.request_id)
+            given_up = key is not None and key.state is KeyState.UNCONFIRMED and not said.active
+            if state is None or (kcv is None and not given_up):
+                return self._unanswered(session, claimed, "", Reason.TOKEN_UNKNOWN).state
+            reason = said.reason if kcv is None else Reason.LOADED
+            try:
+                after = reducer.settled(state, active=kcv is not None, reason=reason, kcv=kcv)
+            except reducer.TransitionError:
+                return self._unanswered(session, claimed, "", Reason.WRONG_STAGE).state
+            return self._event(session, after, "key-settled", ActorKind.KEY_WORKER)
 
     @activity.defn
     def record_event(self, step: EventStep) -> CeremonyState:
-        """Record a passed deadline, or what a changed registry means for this request."""
-        if step.event == "deadline":
-            return self._event(reducer.expired(step.state), "deadline-passed", ActorKind.SYSTEM)
-        with self._database.read() as session:
-            standing = self._present(session, step.state.terminal_no).standing
-        digest = standing.registry_digest if standing else None
-        state = reducer.registry_changed(step.state, digest)
-        return self._event(state, "registry-changed", ActorKind.BACK_OFFICE)
+        """Record a passed deadline, or what a changed registry means for this request.
+
+        A key that is active by then (its receipt came to another run of the workflow) is loaded,
+        not unconfirmed. That the deadline has passed is the workflow's word: its timer decides.
+        """
+        with self._database.write() as session:
+            state = as_recorded(session, step.state)
+            if state is None or state.final:
+                return state or step.state
+            if step.event == "deadline":
+                after, told, by = reducer.expired(state), "deadline-passed", ActorKind.SYSTEM
+            else:
+                standing = self._present(session, state.terminal_no).standing
+                digest = standing.registry_digest if standing else None
+                after = reducer.registry_changed(state, digest)
+                told, by = "registry-changed", ActorKind.BACK_OFFICE
+            kcv = keystore.confirmed_kcv(session, state.request_id)
+            if after.stage is Stage.UNCONFIRMED and kcv is not None:
+                after = reducer.settled(state, active=True, reason=Reason.LOADED, kcv=kcv)
+                told, by = "key-settled", ActorKind.KEY_WORKER
+            return self._event(session, after, told, by)
 
     def _present(self, session: Session, terminal_no: str) -> Present:
         return present(session, self._facts.trust, terminal_no, now=int(self._clock()))
@@ -150,6 +188,23 @@ class CeremonyRecords:
             return Recorded(state=state, verdict=verdict)
         facts = self._facts.gather(session, submission, now, state)
         return Recorded(**reducer.advance(state, statement, facts)._asdict())
+
+    def _answered(
+        self, session: Session, state: CeremonyState, step: ReleaseStep, given: str | None
+    ) -> Recorded:
+        refused = step.outcome.refused or Reason.RELEASE_REFUSED
+        reasons: tuple[Reason, ...] = () if given else (refused,)
+        try:
+            if given is not None:
+                after = reducer.released(state, step.digest, given)
+            else:
+                tries = attempts.used(session, tries_scope(state.request_id))
+                after = reducer.release_refused(state, refused, tries)
+        except reducer.TransitionError:
+            # Another run of the workflow ended the request meanwhile: nothing is given any more.
+            after, reasons = state, (Reason.WRONG_STAGE,)
+        verdict = Verdict(kind=Kind.CONFIRMATION, digest=step.digest, reasons=reasons)
+        return Recorded(state=after, verdict=verdict)
 
     def _count(
         self,
@@ -204,11 +259,18 @@ class CeremonyRecords:
         return Recorded(state=reducer.further(mine, found.state), verdict=found.verdict)
 
     def _dropped(
-        self, session: Session, state: CeremonyState, digest: str, reason: Reason
+        self,
+        session: Session,
+        state: CeremonyState,
+        digest: str,
+        reason: Reason,
+        *,
+        event: str = "signal-dropped",
+        kind: Kind = Kind.REQUEST,
     ) -> Recorded:
         audit.write(
             session,
-            "signal-dropped",
+            event,
             at=int(self._clock()),
             actor_kind=ActorKind.SYSTEM,
             request_id=state.request_id,
@@ -216,8 +278,14 @@ class CeremonyRecords:
             reason=reason,
             detail={"digest": digest},
         )
-        verdict = Verdict(kind=Kind.REQUEST, digest=digest, reasons=(reason,))
+        verdict = Verdict(kind=kind, digest=digest, reasons=(reason,))
         return Recorded(state=state, verdict=verdict)
+
+    def _unanswered(
+        self, session: Session, state: CeremonyState, digest: str, reason: Reason
+    ) -> Recorded:
+        event, kind = "answer-dropped", Kind.CONFIRMATION
+        return self._dropped(session, state, digest, reason, event=event, kind=kind)
 
     def _audit(
         self, session: Session, recorded: Recorded, submission: SubmissionRow, *, event: str
@@ -241,20 +309,21 @@ class CeremonyRecords:
             },
         )
 
-    def _event(self, state: CeremonyState, event: str, actor: ActorKind) -> CeremonyState:
-        with self._database.write() as session:
-            _, changed = projector.follow(session, state, now=int(self._clock()))
-            if changed:
-                audit.write(
-                    session,
-                    event,
-                    at=int(self._clock()),
-                    actor_kind=actor,
-                    request_id=state.request_id,
-                    terminal_no=state.terminal_no,
-                    reason=state.reason,
-                    detail={"stage": state.stage},
-                )
+    def _event(
+        self, session: Session, state: CeremonyState, event: str, actor: ActorKind
+    ) -> CeremonyState:
+        _, changed = projector.follow(session, state, now=int(self._clock()))
+        if changed:
+            audit.write(
+                session,
+                event,
+                at=int(self._clock()),
+                actor_kind=actor,
+                request_id=state.request_id,
+                terminal_no=state.terminal_no,
+                reason=state.reason,
+                detail={"stage": state.stage},
+            )
         return state
 
 
@@ -263,6 +332,10 @@ def _is_opening(submission: SubmissionRow, opening: Opening) -> bool:
         opening.request_id,
         opening.terminal_no,
     )
+
+
+def _is_confirmation(submission: SubmissionRow, state: CeremonyState) -> bool:
+    return submission.kind is Kind.CONFIRMATION and not _about_another(submission, state)
 
 
 def _about_another(submission: SubmissionRow, state: CeremonyState) -> bool:

@@ -25,7 +25,7 @@ class FactFinder:
     """Verifies stored statements again, and finds the facts that their checks need."""
 
     def __init__(self, trust: Trust, codes: CodeBook, edge: EdgeSeal) -> None:
-        """Bind the trust file and the secrets that codes are recomputed with."""
+        """Bind the trust file and the secrets that SMS codes are recomputed with."""
         self.trust = trust
         self._codes = codes
         self._edge = edge
@@ -72,7 +72,7 @@ class FactFinder:
             qr=_scanned(submission),
             code_n=submission.code_n or 0,
             code_right=present.standing is not None
-            and self._code_right(submission, present.standing, state.request_id),
+            and self._sms_code_right(submission, present.standing, state.request_id),
             attempts=attempts.used(session, attempts_scope(state.request_id, submission)),
             daily_attempts=attempts.used(session, daily_scope(submission)),
             tries=attempts.used(session, tries_scope(state.request_id)),
@@ -81,18 +81,18 @@ class FactFinder:
             ),
         )
 
-    def _code_right(self, submission: SubmissionRow, standing: Standing, request_id: str) -> bool:
+    def _sms_code_right(
+        self, submission: SubmissionRow, standing: Standing, request_id: str
+    ) -> bool:
+        if submission.kind is not Kind.APPLICATION:
+            return False
         if submission.code_mac is None or submission.code_n is None:
             return False
         typed = TypedCode(submission.code_n, submission.code_mac)
-        scope = standing.code_scope(request_id)
-        if submission.kind is Kind.CONFIRMATION:
-            code = self._codes.approval_code(scope)
-            return self._edge.matches(typed, "approval", request_id, submission.digest, code)
-        if submission.kind is Kind.APPLICATION and 1 <= typed.n <= MAX_CODES:
-            code = self._codes.sms_code(scope, typed.n)
-            return self._edge.matches(typed, "sms", request_id, submission.digest, code)
-        return False
+        if not 1 <= typed.n <= MAX_CODES:
+            return False
+        code = self._codes.sms_code(standing.code_scope(request_id), typed.n)
+        return self._edge.matches(typed, "sms", request_id, submission.digest, code)
 
 
 def signers(kind: Kind, present: Present) -> Iterable[EnrolledKey]:

@@ -1,14 +1,27 @@
 """The key worker's archive on the records database."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from ceremony.codes import TypedCode
 from ceremony.encoding import b64
 from ceremony.release_rule import Entries
+from ceremony.revocations import Subject
 from ceremony.stages import FINAL
 from keymanagement.archive import ArchivedStatement
 from keymanagement.journalrows import HeldKey, IssuedToken
-from records import credentialentries, keystore, projection, submissions, terminalentries
+from records import (
+    credentialentries,
+    keystore,
+    projection,
+    revocations,
+    submissions,
+    terminalentries,
+)
 from records.database import Database
+from records.tables.credential_entry import CredentialEntryRow, CredentialState
 from records.tables.key import KeyRow, KeyState
+from records.tables.terminal_entry import TerminalEntryRow
 from records.tables.token import TokenRow
 
 _BEFORE = {
@@ -17,6 +30,9 @@ _BEFORE = {
     KeyState.RETIRED: (KeyState.RELEASED, KeyState.UNCONFIRMED, KeyState.ACTIVE),
     KeyState.RELEASED: (),
 }
+
+MOST_SHOWN: Final = 16
+"""Entries of one subject that are shown at once; a row's owner could have planted thousands."""
 
 
 class RecordsArchive:
@@ -54,6 +70,39 @@ class RecordsArchive:
         with self._database.read() as session:
             terminal = terminalentries.current_terminal(session, terminal_no)
         return None if terminal is None else terminal.envelope
+
+    def newest(self, subject: Subject, after: str, limit: int) -> list[tuple[str, int]]:
+        """The next subjects by name, each with the highest `seq` on record; no pending entry's."""
+        with self._database.read() as session:
+            if subject is Subject.TERMINAL:
+                return terminalentries.highest_seqs(session, after=after, limit=limit)
+            return credentialentries.highest_seqs(session, after=after, limit=limit)
+
+    def entries_above(self, subject: Subject, name: str, seq: int) -> list[str]:
+        """The subject's envelopes above a `seq`, lowest first: the newest sixteen at most."""
+        with self._database.read() as session:
+            history: Sequence[TerminalEntryRow | CredentialEntryRow]
+            if subject is Subject.TERMINAL:
+                history = terminalentries.terminal_history(session, name)
+            else:
+                history = [
+                    row
+                    for row in credentialentries.credential_history(session, name)
+                    if row.state is not CredentialState.PENDING
+                ]
+        above = [row.envelope for row in history if row.seq > seq]
+        return above[:MOST_SHOWN][::-1]
+
+    def revocations_of(self, subject: Subject, name: str) -> list[str]:
+        """The texts of the revocations about a subject: those of the highest `seq`, sixteen."""
+        with self._database.read() as session:
+            return list(revocations.of_subject(session, subject, name, limit=MOST_SHOWN))
+
+    def revocations(self, after: str, limit: int) -> list[tuple[str, str]]:
+        """The next revocations on record, by digest."""
+        with self._database.read() as session:
+            rows = revocations.page(session, after=after, limit=limit)
+        return [(row.digest, row.statement) for row in rows]
 
     def has_ended(self, request_id: str) -> bool:
         """Whether the projection shows a final stage."""

@@ -1,8 +1,18 @@
-"""The key worker's activities: release, re-wrap and settle; nothing else runs on its queue."""
+"""The key worker's activities: release, re-wrap, settle, and look at the registry; no others."""
 
 from temporalio import activity
 
-from ceremony.messages import ReleaseCommand, ReleaseOutcome, SettleCommand, Settlement
+from ceremony.messages import (
+    RegistryNoted,
+    RegistryPage,
+    ReleaseCommand,
+    ReleaseOutcome,
+    RevocationNote,
+    RevocationNoted,
+    SettleCommand,
+    Settlement,
+)
+from keymanagement.registrymemory import RegistryMemory
 from keymanagement.release import KeyRelease
 from keymanagement.settlement import KeySettlement
 
@@ -10,10 +20,13 @@ from keymanagement.settlement import KeySettlement
 class KeyWorker:
     """Answers commands from Temporal; whoever sends one is believed for nothing."""
 
-    def __init__(self, release: KeyRelease, settlement: KeySettlement) -> None:
-        """Bind release and settlement."""
+    def __init__(
+        self, release: KeyRelease, settlement: KeySettlement, memory: RegistryMemory
+    ) -> None:
+        """Bind release, settlement, and what is remembered of the registry."""
         self._release = release
         self._settlement = settlement
+        self._memory = memory
 
     @activity.defn
     def release_key(self, command: ReleaseCommand) -> ReleaseOutcome:
@@ -24,3 +37,13 @@ class KeyWorker:
     def settle_key(self, command: SettleCommand) -> Settlement:
         """Settle a released key by its receipt, or as unconfirmed if none came."""
         return self._settlement.settle(command)
+
+    @activity.defn
+    def note_revocation(self, note: RevocationNote) -> RevocationNoted:
+        """Remember for ever what an officer's revocation takes away, or say why not."""
+        return self._memory.note_revocation(note)
+
+    @activity.defn
+    def note_registry(self, page: RegistryPage) -> RegistryNoted:
+        """Look at a page of the registry, and remember what is newer than what is known."""
+        return self._memory.note_registry(page)

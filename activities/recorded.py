@@ -30,19 +30,48 @@ def as_it_stands(session: Session, opening: Recorded) -> Recorded:
 
     A second workflow of a request goes on where the first one was; of an ended one, it ends.
     """
-    rows = verdicts.of_request(session, opening.state.request_id)
+    furthest = reduce(reducer.further, _judged(session, opening.state.request_id), opening.state)
+    return Recorded(state=_ended(session, furthest) or furthest, verdict=opening.verdict)
+
+
+def as_recorded(session: Session, claimed: CeremonyState) -> CeremonyState | None:
+    """The state that a request's verdicts justify, whatever state a caller claims.
+
+    Whoever writes to Temporal may call an activity with any state. So stage and digests come from
+    the records; of what is claimed counts only what makes less possible (tries used up), and the
+    SMS codes that were sent, which no verdict tells of. An end that no statement brought about
+    (a deadline, a settlement) counts if projection and caller agree on it; None if only the caller
+    tells of it.
+
+    A request without verdicts has only what is claimed: it has no row either, and whoever writes
+    to the database as well can write any.
+    """
+    states = _judged(session, claimed.request_id)
+    if not states:
+        return claimed
+    furthest = reducer.spent(reduce(reducer.further, states), claimed)
+    if claimed.final and not furthest.final:
+        return _ended(session, furthest)
+    return furthest
+
+
+def _judged(session: Session, request_id: str) -> list[CeremonyState]:
+    rows = verdicts.of_request(session, request_id)
     states = (CeremonyState.model_validate_json(row.state_json) for row in rows)
-    furthest = reduce(reducer.further, states, opening.state)
-    row = projection.find(session, opening.state.request_id)
+    return [state for state in states if state.request_id == request_id]
+
+
+def _ended(session: Session, state: CeremonyState) -> CeremonyState | None:
+    row = projection.find(session, state.request_id)
     if row is None or row.stage not in FINAL:
-        return Recorded(state=furthest, verdict=opening.verdict)
+        return None
     changes = {
         "stage": row.stage,
         "reason": Reason(row.reason) if row.reason else None,
         "token_digest": row.token_digest,
         "kcv": row.kcv,
     }
-    return Recorded(state=furthest.model_copy(update=changes), verdict=opening.verdict)
+    return state.model_copy(update=changes)
 
 
 def unopened(opening: Opening, reason: Reason, now: int) -> Recorded:

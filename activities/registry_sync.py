@@ -6,7 +6,7 @@ one bad row never stops the rest; the whole plan is applied in one transaction o
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from sqlmodel import Session
@@ -17,6 +17,7 @@ from ceremony.feed import FeedItem, FeedReading, NotModified
 from ceremony.messages import SyncOrder, SyncRefusal, SyncReport
 from ceremony.reasons import Reason
 from ceremony.registry import envelope_statements, read_terminal_entry
+from ceremony.revocations import Subject
 from ceremony.statements import RemovalOrderPayload, TerminalEntry
 from ceremony.syncplan import (
     DEFAULT_LIMITS,
@@ -30,7 +31,7 @@ from ceremony.syncplan import (
 )
 from ceremony.trust import Trust
 from ceremony.verification import StatementError, Verified, peek, verify
-from records import attempts, audit, projection, syncruns, terminalentries
+from records import attempts, audit, projection, revocations, syncruns, terminalentries
 from records.database import Database
 from records.entryrows import terminal_row
 from records.tables.audit_event import ActorKind
@@ -106,15 +107,20 @@ class RegistrySynchroniser:
         reading = self._source.read(known)
         if isinstance(reading, NotModified):
             return None, reading.tag
-        return [self._row(item, now) for item in reading.items], reading.tag
+        with self._database.read() as session:
+            taken = revocations.highest_of(session, self._trust, Subject.TERMINAL)
+        return [self._row(item, taken, now) for item in reading.items], reading.tag
 
-    def _row(self, item: FeedItem, now: int) -> FeedRow:
+    def _row(self, item: FeedItem, taken: Mapping[str, int], now: int) -> FeedRow:
         if item.envelope is None:
             return FeedRow.refused(item.position, item.problem or Reason.MALFORMED)
         try:
             terminal = read_terminal_entry(item.envelope, self._trust, now=now)
         except EntryError as error:
             return FeedRow.refused(item.position, error.reason, _claimed(item.envelope))
+        number = terminal.entry.terminal_no
+        if terminal.entry.seq <= taken.get(number, -1):
+            return FeedRow.refused(item.position, Reason.ENTRY_REVOKED, number)
         return FeedRow.read(item.position, terminal)
 
     def _plan(

@@ -175,3 +175,52 @@ class SyncReport(Message):
     refused: tuple[SyncRefusal, ...] = ()
     ended: tuple[str, ...] = ()
     stopped: Reason | None = None
+
+
+RegistryPart = Literal["revocations", "persons", "terminals"]
+"""What the key worker is shown of the registry, a page at a time."""
+
+
+class RegistryPage(Message):
+    """Have the key worker look at the part of the registry that comes after a name or digest."""
+
+    part: RegistryPart
+    after: str = ""
+
+
+class RegistryNoted(Message):
+    """What a page held that was new to the key worker, and where the next one starts.
+
+    `refused` counts what did not verify or may not follow what is known; None ends the part.
+    """
+
+    noted: int
+    refused: int
+    after: str | None
+
+
+class RevocationNote(Message):
+    """Show the key worker a revocation: the signed text itself, so that no row can withhold it."""
+
+    statement: str
+
+
+class RevocationNoted(Message):
+    """The key worker's answer: it remembers the revocation, or why it does not."""
+
+    refused: Reason | None = None
+
+
+class NotesOrder(Message):
+    """Starts the showing of the registry to the key worker: a revocation, whole parts, or both."""
+
+    revocation: str | None = None
+    parts: tuple[RegistryPart, ...] = ()
+
+
+class NotesReport(Message):
+    """What the key worker was shown: how much of it was new, how much it refused."""
+
+    noted: int
+    refused: int
+    revocation_refused: Reason | None = None

@@ -8,6 +8,7 @@ KEYS_QUEUE: Final = "keyfill-keys"
 LOADING_REQUEST: Final = "LoadingRequest"
 REGISTRY_SYNC: Final = "RegistrySync"
 REGISTRY_SYNC_ID: Final = "registry-sync"
+REGISTRY_NOTES: Final = "RegistryNotes"
 
 SEARCH_REQUEST: Final = "KeyfillRequest"
 SEARCH_STAGE: Final = "KeyfillStage"
@@ -23,6 +24,11 @@ TOKEN_FORMATS: Final = ("oaep-jws",)
 def loading_request_id(terminal_no: str) -> str:
     """The workflow id: one per terminal, so that Temporal itself keeps one open request each."""
     return f"loading-request/{terminal_no}"
+
+
+def registry_notes_id(occasion: str) -> str:
+    """The workflow id: one for each run of the synchronisation, and for each revocation."""
+    return f"registry-notes/{occasion}"
 
 
 SIGNAL_REQUEST_REPEATED: Final = "request_repeated"

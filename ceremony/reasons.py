@@ -31,6 +31,7 @@ class Reason(StrEnum):
     WRONG_SIGNER = "wrong-signer"
     ENTRY_EXPIRED = "entry-expired"
     SEQ_LOWERED = "seq-lowered"
+    ENTRY_REVOKED = "entry-revoked"
     OFFICERS_MISSING = "officers-missing"
     OFFICER_REQUIRED = "officer-required"
     EPP_CERTIFICATE_MALFORMED = "epp-certificate-malformed"

@@ -41,7 +41,10 @@ UNCOUNTED: Final = frozenset({Reason.NOT_FIRST_ADMINISTRATOR, Reason.DAILY_ATTEM
 """Refusals of an application that use up no attempt: nobody else can exhaust another's."""
 
 MISTYPED: Final = frozenset({Reason.ADMINISTRATOR_WRONG, Reason.APPROVAL_CODE_WRONG})
-"""Refusals of a confirmation that may be repeated; any other is final."""
+"""Refusals of a confirmation that may be repeated; any other is final.
+
+The number is judged by the second check, the code by the key worker.
+"""
 
 
 class Advance(NamedTuple):
@@ -118,19 +121,31 @@ def code_sent(state: CeremonyState, now: int, n: int | None = None) -> CeremonyS
     return _with(state, codes_sent_at=(*sent, *(now,) * count))
 
 
-def released(state: CeremonyState, token_digest: str) -> CeremonyState:
-    """Note the key worker's key token: the first one releases, a further one re-wraps."""
-    if state.confirmation_digest is None:
-        raise TransitionError("release without a confirmation")
+def released(state: CeremonyState, confirmation_digest: str, token_digest: str) -> CeremonyState:
+    """Note the key worker's key token: the first one releases, a further one re-wraps.
+
+    Raises:
+        TransitionError: if no token is due at this stage, or all re-wraps are used up.
+    """
+    given = {"confirmation_digest": confirmation_digest, "token_digest": token_digest}
     if state.stage is Stage.AWAITING_CONFIRMATION and state.token_digest is None:
-        return _with(state, stage=Stage.AWAITING_RECEIPT, token_digest=token_digest)
+        return _with(state, stage=Stage.AWAITING_RECEIPT, **given)
     if state.stage is Stage.AWAITING_RECEIPT and state.rewraps_left > 0:
-        return _with(state, token_digest=token_digest, rewraps_left=state.rewraps_left - 1)
+        return _with(state, rewraps_left=state.rewraps_left - 1, **given)
     raise TransitionError(f"release at {state.stage}")
 
 
-def release_refused(state: CeremonyState, reason: Reason) -> CeremonyState:
-    """Note that the key worker refused: final before release, without effect after it."""
+def release_refused(state: CeremonyState, reason: Reason, tries: int = 0) -> CeremonyState:
+    """Note that the key worker refused: final before release, without effect after it.
+
+    A wrong approval code is a slip of the finger, as a mistyped number is: it uses up one of the
+    tries, and ends the request only with the last one. `tries` are those counted already.
+
+    Raises:
+        TransitionError: if no release is due at this stage.
+    """
+    if reason is Reason.APPROVAL_CODE_WRONG and permits(state.stage, Kind.CONFIRMATION):
+        return _mistyped(state, tries)
     if state.stage is Stage.AWAITING_CONFIRMATION:
         return _with(state, stage=Stage.FAILED, reason=reason)
     if state.stage is Stage.AWAITING_RECEIPT:
@@ -141,11 +156,19 @@ def release_refused(state: CeremonyState, reason: Reason) -> CeremonyState:
 def settled(
     state: CeremonyState, *, active: bool, reason: Reason, kcv: str | None
 ) -> CeremonyState:
-    """Note what the key worker made of the receipt: active, or unconfirmed with the reason."""
-    if state.stage is not Stage.AWAITING_RECEIPT or state.receipt_digest is None:
+    """Note what the key worker made of the receipt: active, or unconfirmed with the reason.
+
+    An active key has had its receipt, whether or not this state knows of it.
+
+    Raises:
+        TransitionError: if no receipt is due at this stage, or none came and the key is not active.
+    """
+    if state.stage is not Stage.AWAITING_RECEIPT:
         raise TransitionError(f"settlement at {state.stage}")
     if active:
         return _with(state, stage=Stage.LOADED, reason=Reason.LOADED, kcv=kcv)
+    if state.receipt_digest is None:
+        raise TransitionError("settlement without a receipt")
     return _with(state, stage=Stage.UNCONFIRMED, reason=reason)
 
 
@@ -169,16 +192,23 @@ def registry_changed(state: CeremonyState, present: str | None) -> CeremonyState
 def further(one: CeremonyState, other: CeremonyState) -> CeremonyState:
     """Of two states of one request, the one that got further; it never goes back.
 
-    A workflow that was reset, or started again, meets statements that were judged already. What
-    either of them has used up stays used up, and an SMS code that either sent counts as sent.
+    A workflow that was reset, or started again, meets statements that were judged already.
     """
     ahead = max(one, other, key=_progress)
+    return spent(spent(ahead, one), other)
+
+
+def spent(state: CeremonyState, other: CeremonyState) -> CeremonyState:
+    """A state with what another one of its request has used up, or sent, and with nothing else.
+
+    What either of them has used up stays used up; an SMS code that either sent counts as sent.
+    """
     return _with(
-        ahead,
-        codes_sent_at=max(one.codes_sent_at, other.codes_sent_at, key=len),
-        attempts_left=min(one.attempts_left, other.attempts_left),
-        tries_left=min(one.tries_left, other.tries_left),
-        rewraps_left=min(one.rewraps_left, other.rewraps_left),
+        state,
+        codes_sent_at=max(state.codes_sent_at, other.codes_sent_at, key=len),
+        attempts_left=min(state.attempts_left, other.attempts_left),
+        tries_left=min(state.tries_left, other.tries_left),
+        rewraps_left=min(state.rewraps_left, other.rewraps_left),
     )
 
 
@@ -241,21 +271,23 @@ def _confirm(
     state: CeremonyState, confirmation: Verified[ConfirmationPayload], facts: Facts
 ) -> Advance:
     reasons = second_check(state, confirmation, facts)
-    if not reasons:
-        after = _with(state, confirmation_digest=confirmation.digest)
-        return _judged(after, confirmation, ())
-    if not is_terminal(facts, confirmation.kid):
+    if not reasons or not is_terminal(facts, confirmation.kid):
+        # The state rests on it only with its token: the key worker has yet to judge the code.
         return _judged(state, confirmation, reasons)
     if MISTYPED.issuperset(reasons):
-        left = max(0, min(state.tries_left, CONFIRMATION_TRIES - facts.tries) - 1)
-        after = _with(state, tries_left=left)
-        if left == 0 and state.stage is Stage.AWAITING_CONFIRMATION:
-            after = _with(after, stage=Stage.FAILED, reason=Reason.CONFIRMATION_TRIES_EXHAUSTED)
-        return _judged(after, confirmation, reasons)
+        return _judged(_mistyped(state, facts.tries), confirmation, reasons)
     if state.stage is Stage.AWAITING_RECEIPT:
         return _judged(state, confirmation, reasons)
     failed = _with(state, stage=Stage.FAILED, reason=reasons[0])
     return _judged(failed, confirmation, reasons)
+
+
+def _mistyped(state: CeremonyState, tries: int) -> CeremonyState:
+    left = max(0, min(state.tries_left, CONFIRMATION_TRIES - tries) - 1)
+    after = _with(state, tries_left=left)
+    if left == 0 and state.stage is Stage.AWAITING_CONFIRMATION:
+        return _with(after, stage=Stage.FAILED, reason=Reason.CONFIRMATION_TRIES_EXHAUSTED)
+    return after
 
 
 def _acknowledge(state: CeremonyState, receipt: Verified[ReceiptPayload], facts: Facts) -> Advance:

@@ -2,7 +2,9 @@
 
 Independent of the reducer and of everything that the workflow, the database or the API say: it
 takes signed texts, the trust file, the key worker's own secrets and clock, and proves the whole
-authorisation again. There is no other way to a `Grant`.
+authorisation again. `may_release` proves all of it but the approval code, which the caller counts
+before `confirmed` compares it: four digits must not be found by trying. There is no other way to a
+`Grant`.
 """
 
 from dataclasses import dataclass
@@ -35,7 +37,7 @@ CHECKS: Final = (
     "approval-code",
     "expiry",
 )
-"""What a release record says was checked; `may_release` grants only if all of it holds."""
+"""What a release record says was checked; `confirmed` grants only if all of it holds."""
 
 P = TypeVar("P", bound=Payload)
 
@@ -82,8 +84,8 @@ class ReleaseSecrets:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """A proved authorisation: everything verified, nothing taken on trust."""
+class Authorisation:
+    """What is proved before the approval code is compared; it releases nothing yet."""
 
     request_id: str
     request: Verified[RequestPayload]
@@ -91,13 +93,19 @@ class Grant:
     decision: Verified[DecisionPayload]
     confirmation: Verified[ConfirmationPayload]
     standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Grant(Authorisation):
+    """A proved authorisation: everything verified, nothing taken on trust."""
+
     checks: tuple[str, ...] = CHECKS
 
 
 def may_release(
     statements: Statements, entries: Entries, trust: Trust, secrets: ReleaseSecrets, *, now: int
-) -> Grant:
-    """Prove that a terminal master key may be made for this terminal now.
+) -> Authorisation:
+    """Prove, but for the approval code, that a key may be made for this terminal now.
 
     Args:
         statements: the four statements and the typed codes.
@@ -109,17 +117,17 @@ def may_release(
     Raises:
         ReleaseRefused: with the reason code of the first rule that does not hold.
     """
-    grant = may_rewrap(statements, entries, trust, secrets, now=now)
-    if grant.application.payload.expires_at <= now:
+    proved = may_rewrap(statements, entries, trust, secrets, now=now)
+    if proved.application.payload.expires_at <= now:
         raise ReleaseRefused(Reason.STATEMENT_EXPIRED)
-    if grant.decision.payload.expires_at <= now:
+    if proved.decision.payload.expires_at <= now:
         raise ReleaseRefused(Reason.APPROVAL_EXPIRED)
-    return grant
+    return proved
 
 
 def may_rewrap(
     statements: Statements, entries: Entries, trust: Trust, secrets: ReleaseSecrets, *, now: int
-) -> Grant:
+) -> Authorisation:
     """Prove the same as `may_release`, but for a key that was released before approval expired.
 
     Raises:
@@ -132,13 +140,38 @@ def may_rewrap(
     application = _proved(statements.application, ApplicationPayload, (standing.first.key,), trust)
     decision = _proved(statements.decision, DecisionPayload, (standing.second.key,), trust)
     confirmation = _proved(statements.confirmation, ConfirmationPayload, device, trust)
-    grant = Grant(request_id, request, application, decision, confirmation, standing)
-    _check_subject(grant)
-    _check_people(grant)
-    _check_order(grant, now)
-    _check_qr(grant, statements, secrets.qr)
-    _check_codes(grant, statements, secrets)
-    return grant
+    proved = Authorisation(request_id, request, application, decision, confirmation, standing)
+    _check_subject(proved)
+    _check_people(proved)
+    _check_order(proved, now)
+    _check_qr(proved, statements, secrets.qr)
+    _check_sms_code(proved, statements.sms_code, secrets)
+    return proved
+
+
+def confirmed(proved: Authorisation, typed: TypedCode, secrets: ReleaseSecrets) -> Grant:
+    """Compare the approval code, last of all; the caller has counted this try already.
+
+    Args:
+        proved: what `may_release` or `may_rewrap` gave.
+        typed: the code that travelled with the confirmation.
+        secrets: to recompute the code.
+
+    Raises:
+        ReleaseRefused: `approval-code-wrong`.
+    """
+    request_id, confirmation = proved.request_id, proved.confirmation
+    code = secrets.codes.approval_code(proved.standing.code_scope(request_id))
+    if not secrets.edge.matches(typed, "approval", request_id, confirmation.digest, code):
+        raise ReleaseRefused(Reason.APPROVAL_CODE_WRONG)
+    return Grant(
+        request_id,
+        proved.request,
+        proved.application,
+        proved.decision,
+        confirmation,
+        proved.standing,
+    )
 
 
 def _standing(entries: Entries, trust: Trust, now: int) -> Standing:
@@ -161,39 +194,39 @@ def _proved(
         raise ReleaseRefused(error.reason) from error
 
 
-def _check_subject(grant: Grant) -> None:
-    entry, epp = grant.standing.terminal.entry, grant.standing.terminal.epp
-    if grant.request.payload.terminal_no != entry.terminal_no:
+def _check_subject(proved: Authorisation) -> None:
+    entry, epp = proved.standing.terminal.entry, proved.standing.terminal.epp
+    if proved.request.payload.terminal_no != entry.terminal_no:
         raise ReleaseRefused(Reason.WRONG_TERMINAL)
-    if grant.request.payload.epp_fingerprint != epp.fingerprint:
+    if proved.request.payload.epp_fingerprint != epp.fingerprint:
         raise ReleaseRefused(Reason.WRONG_EPP)
-    for said in (grant.application.payload, grant.decision.payload, grant.confirmation.payload):
-        if said.request_id != grant.request_id:
+    for said in (proved.application.payload, proved.decision.payload, proved.confirmation.payload):
+        if said.request_id != proved.request_id:
             raise ReleaseRefused(Reason.WRONG_REQUEST)
         if said.terminal_no != entry.terminal_no:
             raise ReleaseRefused(Reason.WRONG_TERMINAL)
         if said.epp_fingerprint != epp.fingerprint:
             raise ReleaseRefused(Reason.WRONG_EPP)
-    for approved in (grant.application.payload, grant.decision.payload):
-        if approved.registry_digest != grant.standing.registry_digest:
+    for approved in (proved.application.payload, proved.decision.payload):
+        if approved.registry_digest != proved.standing.registry_digest:
             raise ReleaseRefused(Reason.REGISTRY_CHANGED)
 
 
-def _check_people(grant: Grant) -> None:
-    first, second = grant.standing.first.entry, grant.standing.second.entry
-    if grant.application.payload.administrator != first.staff_no:
+def _check_people(proved: Authorisation) -> None:
+    first, second = proved.standing.first.entry, proved.standing.second.entry
+    if proved.application.payload.administrator != first.staff_no:
         raise ReleaseRefused(Reason.NOT_FIRST_ADMINISTRATOR)
-    if grant.decision.payload.administrator != second.staff_no:
+    if proved.decision.payload.administrator != second.staff_no:
         raise ReleaseRefused(Reason.NOT_SECOND_ADMINISTRATOR)
-    if grant.confirmation.payload.administrator != first.staff_no:
+    if proved.confirmation.payload.administrator != first.staff_no:
         raise ReleaseRefused(Reason.ADMINISTRATOR_WRONG)
 
 
-def _check_order(grant: Grant, now: int) -> None:
-    application, decision = grant.application.payload, grant.decision.payload
+def _check_order(proved: Authorisation, now: int) -> None:
+    application, decision = proved.application.payload, proved.decision.payload
     if decision.decision != "approve":
         raise ReleaseRefused(Reason.NOT_APPROVED)
-    if decision.application_digest != grant.application.digest:
+    if decision.application_digest != proved.application.digest:
         raise ReleaseRefused(Reason.WRONG_APPLICATION)
     if decision.iat > now + CLOCK_SKEW_SECONDS or application.iat > now + CLOCK_SKEW_SECONDS:
         raise ReleaseRefused(Reason.STALE)
@@ -203,10 +236,10 @@ def _check_order(grant: Grant, now: int) -> None:
         raise ReleaseRefused(Reason.EXPIRY_TOO_LATE)
 
 
-def _check_qr(grant: Grant, statements: Statements, seal: QrSeal) -> None:
+def _check_qr(proved: Authorisation, statements: Statements, seal: QrSeal) -> None:
     contents = QrContents(
-        request_id=grant.request_id,
-        terminal_no=grant.standing.terminal.entry.terminal_no,
+        request_id=proved.request_id,
+        terminal_no=proved.standing.terminal.entry.terminal_no,
         n=statements.qr_n,
         expires_at=statements.qr_expires_at,
     )
@@ -214,8 +247,8 @@ def _check_qr(grant: Grant, statements: Statements, seal: QrSeal) -> None:
         digest = qr_digest(seal.token(contents))
     except QrError as error:
         raise ReleaseRefused(error.reason) from error
-    said = grant.application.payload
-    if not digest == said.qr_digest == grant.confirmation.payload.qr_digest:
+    said = proved.application.payload
+    if not digest == said.qr_digest == proved.confirmation.payload.qr_digest:
         raise ReleaseRefused(Reason.QR_REFUSED)
     shown_from = statements.qr_expires_at - VALID_SECONDS
     if not (
@@ -224,21 +257,11 @@ def _check_qr(grant: Grant, statements: Statements, seal: QrSeal) -> None:
         raise ReleaseRefused(Reason.QR_EXPIRED)
 
 
-def _check_codes(grant: Grant, statements: Statements, secrets: ReleaseSecrets) -> None:
-    scope = grant.standing.code_scope(grant.request_id)
+def _check_sms_code(proved: Authorisation, typed: TypedCode, secrets: ReleaseSecrets) -> None:
+    request_id, application = proved.request_id, proved.application
     try:
-        sms_code = secrets.codes.sms_code(scope, statements.sms_code.n)
+        code = secrets.codes.sms_code(proved.standing.code_scope(request_id), typed.n)
     except ValueError as error:
         raise ReleaseRefused(Reason.SMS_CODE_WRONG) from error
-    if not secrets.edge.matches(
-        statements.sms_code, "sms", grant.request_id, grant.application.digest, sms_code
-    ):
+    if not secrets.edge.matches(typed, "sms", request_id, application.digest, code):
         raise ReleaseRefused(Reason.SMS_CODE_WRONG)
-    if not secrets.edge.matches(
-        statements.approval_code,
-        "approval",
-        grant.request_id,
-        grant.confirmation.digest,
-        secrets.codes.approval_code(scope),
-    ):
-        raise ReleaseRefused(Reason.APPROVAL_CODE_WRONG)

@@ -7,9 +7,9 @@ always a staff number, `person` the registry's identifier of a human being.
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ceremony.encoding import b64url, from_hex
 
@@ -24,6 +24,7 @@ Code = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Seconds = Annotated[int, Field(ge=0, le=253_402_300_799)]
+Seq = Annotated[int, Field(ge=0, le=2**53)]
 
 REQUEST_ID_BYTES: Final = 18
 PREFIX: Final = "keyfill."
@@ -44,6 +45,7 @@ class Kind(StrEnum):
     CREDENTIAL_ENTRY = "credential-entry"
     RELEASE_RECORD = "release-record"
     REMOVAL_ORDER = "removal-order"
+    REVOCATION = "revocation"
 
     @property
     def typ(self) -> str:
@@ -173,6 +175,21 @@ class RemovalOrderPayload(Payload):
     expires_at: Seconds
 
 
+class RevocationPayload(Payload):
+    """An officer takes away every entry of one person or terminal up to `seq`, for ever."""
+
+    person: Person | None
+    terminal_no: TerminalNo | None
+    seq: Seq
+    reason_code: Code
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        if (self.person is None) is (self.terminal_no is None):
+            raise ValueError("a revocation is about one person or one terminal")
+        return self
+
+
 class PublicJwk(BaseModel):
     """A public JWK (RFC 7517) inside an entry: exactly its public members and `alg`."""
 
@@ -201,7 +218,7 @@ class TerminalEntry(Payload):
     device_key: PublicJwk
     first: Person
     second: Person
-    seq: Annotated[int, Field(ge=0, le=2**53)]
+    seq: Seq
     valid_until: Seconds
 
 
@@ -215,7 +232,7 @@ class CredentialEntry(Payload):
     public_key: PublicJwk
     credential_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,1400}$")] | None
     number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", repr=False)]
-    seq: Annotated[int, Field(ge=0, le=2**53)]
+    seq: Seq
     valid_until: Seconds
 
 
@@ -232,6 +249,7 @@ PAYLOADS: Final[Mapping[Kind, type[Payload]]] = MappingProxyType(
         Kind.CREDENTIAL_ENTRY: CredentialEntry,
         Kind.RELEASE_RECORD: ReleaseRecordPayload,
         Kind.REMOVAL_ORDER: RemovalOrderPayload,
+        Kind.REVOCATION: RevocationPayload,
     }
 )
 

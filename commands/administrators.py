@@ -18,7 +18,7 @@ from ceremony.registry import read_enrolment
 from ceremony.statements import CredentialEntry
 from ceremony.trust import Trust
 from commands import persons
-from commands.credentials import Enrolment, self_signed, store_pending
+from commands.credentials import Enrolment, next_seq, self_signed, store_pending
 from commands.homefolder import HomeFolder
 from commands.opened import database_of, settings_of, trust_of, unix_time
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
@@ -97,7 +97,7 @@ def link(
                     name=name,
                     roles=granted,
                     number=e164,
-                    seq=credentialentries.highest_credential_seq(session, person) + 1,
+                    seq=next_seq(session, trust, person),
                     valid_until=now + days * _DAY,
                 )
             except ValidationError as error:
@@ -165,14 +165,19 @@ def list_all(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
 
 @app.command()
 def revoke(person: persons.PersonArgument, home: Home = DEFAULT_HOME) -> None:
-    """Take away a person's credential, at once; it needs no officer."""
+    """Take away a person's credential, at once, without an officer.
+
+    Unsigned, so whoever writes to the database can undo it: `keyfill officers revoke` is for ever.
+    """
     now = unix_time()
     with database_of(settings_of(home)) as database, database.write() as session:
         row = credentialentries.current_credential(session, person)
         if row is None or not credentialentries.revoke_credential(session, row.digest, now=now):
             leave(Exit.REFUSED, f"{person} has no entry in force.")
         _note(session, "credential-revoked", person, now)
-    typer.echo(f"{person} is revoked.")
+    typer.echo(
+        f"{person} is revoked; an officer makes it for ever: keyfill officers revoke {person}"
+    )
 
 
 def _enrol(
@@ -181,7 +186,7 @@ def _enrol(
     trust = trust_of(settings)
     key = persons.key_of(key_file, settings)
     with database.write() as session:
-        seq = credentialentries.highest_credential_seq(session, enrolment.person) + 1
+        seq = next_seq(session, trust, enrolment.person)
         try:
             envelope = self_signed(enrolment, key, trust, seq=seq, now=now)
         except ValidationError as error:

@@ -21,10 +21,11 @@ from ceremony.registry import (
     read_enrolment,
     seal_envelope,
 )
+from ceremony.revocations import Subject
 from ceremony.signing import new_nonce, sign
 from ceremony.statements import CredentialEntry, PublicJwk
 from ceremony.trust import Trust
-from records import audit, credentialentries, seq
+from records import audit, credentialentries, revocations, seq
 from records.entryrows import pending_credential_row
 from records.tables.audit_event import ActorKind
 from records.tables.credential_entry import CredentialState
@@ -66,6 +67,13 @@ def self_signed(enrolment: Enrolment, key: SigningKey, trust: Trust, *, seq: int
         valid_until=enrolment.valid_until,
     )
     return seal_envelope([sign(entry, key)])
+
+
+def next_seq(session: Session, trust: Trust, person: str) -> int:
+    """The `seq` of a person's next entry: above all on record, and above all that was revoked."""
+    revoked = revocations.highest_of(session, trust, Subject.PERSON, person)
+    on_record = credentialentries.highest_credential_seq(session, person)
+    return max(on_record, revoked.get(person, on_record)) + 1
 
 
 def store_pending(session: Session, verified: VerifiedCredential, *, now: int) -> None:
@@ -121,6 +129,9 @@ def activate(session: Session, envelope: str, trust: Trust, *, now: int) -> Acti
             raise
         have = len(officers_of(together, trust))
         return Activation(person, staff_no, False, missing=trust.officer_threshold - have)
+    revoked = revocations.highest_of(session, trust, Subject.PERSON, person)
+    if verified.entry.seq <= revoked.get(person, -1):
+        return Activation(person, staff_no, False, refused=Reason.ENTRY_REVOKED)
     try:
         active = credentialentries.activate_credential(session, verified.digest, envelope=together)
     except seq.StaleEntry:

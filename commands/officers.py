@@ -1,7 +1,8 @@
 """`keyfill officers`: two officers sign each enrolment, offline, with keys that stay with them.
 
 `pending` writes what waits to a file; each officer runs `sign` on it, where their key is; `import`
-brings the file back. On a development home `sign --all` does all of it at once.
+brings the file back. On a development home `sign --all` does all of it at once. `revoke` takes a
+person's or a terminal's entries away for ever; one officer signs that.
 """
 
 import json
@@ -13,15 +14,19 @@ from sqlmodel import Session
 
 from ceremony.eppcertificate import EntryError
 from ceremony.keys import KeyRefused, SigningKey
+from ceremony.messages import NotesOrder
 from ceremony.registry import VerifiedCredential, officers_of, read_enrolment
 from ceremony.signing import new_nonce
 from ceremony.signing import sign as sign_statement
 from ceremony.statements import RemovalOrderPayload
 from ceremony.trust import Trust
 from commands.credentials import Activation, activate, counter_signed
-from commands.homefolder import HomeError, HomeFolder, read_key, read_trust
+from commands.homefolder import HomeError, HomeFolder, read_trust
+from commands.officerkeys import OfficerKey, TrustFile, officer_key
 from commands.opened import database_of, settings_of, trust_of, unix_time
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
+from commands.registrynotes import show_soon
+from commands.revocations import bring_in, revoke, tell
 from records import credentialentries
 from settings import Settings
 from terminal.durable import replace
@@ -30,11 +35,7 @@ ORDER_SECONDS: Final = 3_600
 """An order to remove terminals is good for an hour, and for one run."""
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None)
-
-TrustFile = Annotated[
-    Path | None, typer.Option("--trust", help="The trust file; the home's by default.")
-]
-OfficerKey = Annotated[Path, typer.Option("--key", help="The officer's private JWK.")]
+app.command()(revoke)
 
 
 @app.command()
@@ -75,7 +76,7 @@ def sign(
         leave(Exit.USAGE, "Give the officer's --key and the file to sign.")
     try:
         known = read_trust(trust or HomeFolder(home).trust_file)
-        officer = _officer(key, known)
+        officer = officer_key(key, known)
     except HomeError as error:
         leave(Exit.USAGE, str(error))
     signed = [_signed_if_wanted(envelope, officer, known, ask=not yes) for envelope in _lines(file)]
@@ -88,8 +89,19 @@ def import_signed(
     home: Home = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Bring signatures back: an entry with enough of them is active at once."""
-    _bring_in(settings_of(home), _lines(file), as_json=as_json)
+    """Bring back what officers signed, entries and revocations.
+
+    An entry with enough signatures is active at once; a revocation is for ever as soon as the key
+    worker has been shown it.
+    """
+    settings = settings_of(home)
+    lines = _lines(file)
+    envelopes = [line for line in lines if line.startswith("{")]
+    signed = [line for line in lines if not line.startswith("{")]
+    good = not envelopes or _bring_in(settings, envelopes, as_json=as_json)
+    ended = bring_in(settings, signed, as_json=as_json)
+    if not good or ended is not Exit.DONE:
+        raise typer.Exit(Exit.REFUSED if not good else ended)
 
 
 @app.command("allow-removal")
@@ -103,7 +115,7 @@ def allow_removal(
     """Sign an order for `terminals sync --order`: one run, within the hour, up to so many."""
     try:
         known = read_trust(trust or HomeFolder(home).trust_file)
-        officer = _officer(key, known)
+        officer = officer_key(key, known)
     except HomeError as error:
         leave(Exit.USAGE, str(error))
     now = unix_time()
@@ -123,7 +135,7 @@ def _sign_all(home: Path, *, as_json: bool) -> None:
         leave(Exit.USAGE, "Outside development each officer signs with their own key.")
     with database_of(settings) as database:
         trust = trust_of(settings)
-        keys = [_officer(path, trust) for path in sorted(folder.officers.glob("*.jwk"))]
+        keys = [officer_key(path, trust) for path in sorted(folder.officers.glob("*.jwk"))]
         with database.read() as session:
             envelopes = [row.envelope for row in credentialentries.pending_credentials(session)]
     signed = []
@@ -132,23 +144,23 @@ def _sign_all(home: Path, *, as_json: bool) -> None:
             signed.append(counter_signed(envelope, keys, trust, now=now))
         except EntryError as error:
             typer.echo(f"An enrolment does not count: {error.reason}.", err=True)
-    _bring_in(settings, signed, as_json=as_json)
+    if not _bring_in(settings, signed, as_json=as_json):
+        raise typer.Exit(Exit.REFUSED)
 
 
-def _bring_in(settings: Settings, envelopes: list[str], *, as_json: bool) -> None:
-    refused = False
+def _bring_in(settings: Settings, envelopes: list[str], *, as_json: bool) -> bool:
+    """Bring enrolments in and say what became of each; False if one was refused."""
+    states: set[str] = set()
     with database_of(settings) as database:
         trust = trust_of(settings)
         for envelope in envelopes:
             with database.write() as session:
                 outcome = _outcome(session, envelope, trust)
-            refused = refused or outcome["state"] == "refused"
-            if as_json:
-                write_json(outcome)
-            else:
-                typer.echo("  ".join(f"{value}" for value in outcome.values() if value is not None))
-    if refused:
-        raise typer.Exit(Exit.REFUSED)
+            states.add(outcome["state"])
+            tell(outcome, as_json=as_json)
+    if "active" in states:
+        show_soon(settings, NotesOrder(parts=("persons",)), f"enrolment/{new_nonce()}")
+    return "refused" not in states
 
 
 def _outcome(session: Session, envelope: str, trust: Trust) -> dict[str, Any]:
@@ -169,18 +181,6 @@ def _state(done: Activation) -> str:
     if done.active:
         return "active"
     return "pending" if done.refused is None else "refused"
-
-
-def _officer(path: Path, trust: Trust) -> SigningKey:
-    """An officer's key that the trust file knows.
-
-    Raises:
-        HomeError: if it is missing, unusable or unknown.
-    """
-    key = read_key(path)
-    if key.kid not in {one.public_key.kid for one in trust.officer_keys}:
-        raise HomeError(f"The key at {path} is no officer's.")
-    return key
 
 
 def _signed_if_wanted(envelope: str, officer: SigningKey, trust: Trust, *, ask: bool) -> str:

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 CONNECT_WITHIN: Final = timedelta(seconds=10)
 
 
-async def client_of(settings: Settings) -> "Client":
+async def client_of(settings: Settings, within: timedelta = CONNECT_WITHIN) -> "Client":
     """Connect to the deployment's Temporal.
 
     Raises:
-        TemporalUnavailable: if it does not answer within ten seconds.
+        TemporalUnavailable: if it does not answer in time; zero means that it is asked once.
     """
     from engine.client import TemporalTarget, connect
 
     return await connect(
         TemporalTarget(settings.temporal_address, settings.temporal_namespace),
-        wait=CONNECT_WITHIN,
+        wait=within,
         identity="keyfill",
     )
 

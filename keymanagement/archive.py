@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ceremony.codes import TypedCode
 from ceremony.release_rule import Entries
+from ceremony.revocations import Subject
 from keymanagement.journalrows import HeldKey, IssuedToken
 
 
@@ -35,6 +36,22 @@ class Archive(Protocol):
 
     def terminal_entry(self, terminal_no: str) -> str | None:
         """The envelope in force for a terminal, whatever became of its administrators."""
+        ...
+
+    def newest(self, subject: Subject, after: str, limit: int) -> list[tuple[str, int]]:
+        """Names and highest `seq` in the index, of the next subjects by name."""
+        ...
+
+    def entries_above(self, subject: Subject, name: str, seq: int) -> list[str]:
+        """The envelopes of a subject's entries above a `seq`, lowest first, newest if too many."""
+        ...
+
+    def revocations_of(self, subject: Subject, name: str) -> list[str]:
+        """The texts of the revocations on record about a terminal or a person."""
+        ...
+
+    def revocations(self, after: str, limit: int) -> list[tuple[str, str]]:
+        """Digests and texts of the next revocations, by digest."""
         ...
 
     def has_ended(self, request_id: str) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Self
 
+from keymanagement.codetries import begin_try, right_code, wrong_tries
 from keymanagement.journalerrors import (
     JournalConflict,
     NonceReused,
@@ -27,18 +28,22 @@ from keymanagement.journalrows import (
     TABLES,
     TOKENS,
     WRONG_CODES,
+    CodeTry,
     HeldKey,
     IssuedToken,
     KeyState,
     NewKey,
     NewToken,
+    Observed,
     ReleaseIntent,
     Reliance,
+    Revoked,
     Settlement,
+    Sighting,
     row_of,
 )
 from keymanagement.kcvseal import KcvSeal
-from keymanagement.reliance import rely_on
+from keymanagement.reliance import observe, rely_on, revoke
 from keymanagement.settling import settle
 
 MOST_REWRAPS: Final = 3
@@ -211,15 +216,39 @@ class Journal:
         """Remember the registry entries of one release, all of them or none.
 
         Raises:
-            EntryRolledBack: if a higher `seq` of one of them was relied on before.
+            EntryRevoked: if an officer's revocation took one of them away.
+            EntryRolledBack: if a higher `seq` of one of them was relied on or shown before.
             EntryForked: if another entry of the same `seq` was.
         """
         with self._file.transaction():
             for entry in entries:
                 rely_on(self._file, entry)
 
+    def observe(self, sightings: Iterable[Sighting]) -> Observed:
+        """Remember each entry that was shown, if none of its `seq` or a higher one is known.
+
+        The caller has verified their signatures. One that is refused keeps no other from being
+        remembered.
+        """
+        with self._file.transaction():
+            return observe(self._file, sightings)
+
+    def revoke(self, revoked: Revoked) -> bool:
+        """Remember what a revocation takes away; a lower one never lowers a higher one.
+
+        The caller has verified it. Gives whether it took anything more away.
+        """
+        with self._file.transaction():
+            return revoke(self._file, revoked)
+
+    def known_seqs(self, kind: str, names: Iterable[str]) -> dict[str, int]:
+        """The highest `seq` known of each of these subjects; those never seen are left out."""
+        with self._file.transaction(write=False):
+            rows = [self._file.get(ENTRIES, kind=kind, name=name) for name in names]
+        return {str(row["name"]): int(row["seq"]) for row in rows if row is not None}
+
     def known_identity(self, kind: str, name: str) -> str | None:
-        """Return the identity digest last relied on, or None for a subject never relied on.
+        """Return the identity digest last relied on or shown, or None for a subject never seen.
 
         A caller that sees another identity without an officer's signature refuses the entry.
         """
@@ -243,6 +272,30 @@ class Journal:
             used = int(row["used"]) + 1
             self._file.update(WRONG_CODES, {"request_id": request_id, "used": used})
             return used
+
+    def begin_try(self, one: CodeTry, *, most: int) -> None:
+        """Count a try of an approval code before the code is compared; repeatable.
+
+        Raises:
+            TriesExhausted: if `most` tries of the request count as wrong.
+            CodeChanged: if this confirmation was tried with another code.
+        """
+        with self._file.transaction():
+            begin_try(self._file, one, most)
+
+    def right_code(self, confirmation_digest: str) -> None:
+        """Count a try that was begun no longer: its code was right.
+
+        Raises:
+            JournalConflict: if it was not begun.
+        """
+        with self._file.transaction():
+            right_code(self._file, confirmation_digest)
+
+    def wrong_tries(self, request_id: str) -> int:
+        """Tell how many tries of a request's approval code count as wrong."""
+        with self._file.transaction(write=False):
+            return wrong_tries(self._file, request_id)
 
     def _release(self, request_id: str) -> ReleaseIntent | None:
         row = self._file.get(RELEASES, request_id=request_id)

@@ -32,19 +32,43 @@ class NonceReused(KeyManagementError):
     reason = Reason.NONCE_REUSED
 
 
+class TriesExhausted(KeyManagementError):
+    """As many tries of the approval code were wrong as a request has."""
+
+    reason = Reason.CONFIRMATION_TRIES_EXHAUSTED
+
+
+class CodeChanged(KeyManagementError):
+    """A confirmation came again with another approval code, which is not compared."""
+
+    reason = Reason.APPROVAL_CODE_WRONG
+
+
 class KeySuperseded(KeyManagementError):
     """The terminal has a newer active key; a late receipt does not bring the older one back."""
 
 
 class EntryRefused(KeyManagementError):
-    """A registry entry is not one to rely on, going by those relied on before."""
+    """A registry entry is not one to rely on, going by what the journal remembers."""
 
     reason = Reason.SEQ_LOWERED
 
 
 class EntryRolledBack(EntryRefused):
-    """The journal relied on a higher `seq` of this entry: an old registry was put back."""
+    """The journal knows a higher `seq` of this entry: an old registry was put back."""
+
+
+class EntryRevoked(EntryRefused):
+    """An officer's revocation took the entry away; only a higher `seq` counts again."""
+
+    reason = Reason.ENTRY_REVOKED
+
+
+class IdentityChanged(KeyManagementError):
+    """A known terminal's EPP certificate or device key changed, and no officer signed it."""
+
+    reason = Reason.OFFICER_REQUIRED
 
 
 class EntryForked(EntryRefused):
-    """The journal relied on another entry of the same `seq`: one of the two is not genuine."""
+    """The journal knows another entry of the same `seq`: one of the two is not genuine."""

@@ -15,7 +15,7 @@ import hmac
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,19 +32,24 @@ from keymanagement.subkeys import derive
 
 Row = Mapping[str, Any]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""2 added revocations and code tries; a journal of version 1 is brought up when it is opened."""
 BUSY_SECONDS: Final = 15
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table: its columns in the order in which they are MACed, its primary key, an index."""
+    """One table: its columns in the order in which they are MACed, its primary key, an index.
+
+    `since` is the schema version that added it.
+    """
 
     name: str
     columns: Mapping[str, str]
     key: tuple[str, ...]
     constraints: tuple[str, ...] = ()
     index: str | None = None
+    since: int = 1
 
     @cached_property
     def create_sql(self) -> tuple[str, ...]:
@@ -168,9 +173,19 @@ class JournalFile:
         Raises:
             JournalCorrupt: if rows of this table were added or deleted from outside.
         """
-        rows = self._counted(table)
-        self._connection.execute(table.insert_sql, self._sealed(table, row))
-        head = {"name": table.name, "rows": rows + 1}
+        self.insert_all(table, (row,))
+
+    def insert_all(self, table: Table, rows: Sequence[Row]) -> None:
+        """Add rows with their MACs; the table, which may be large, is counted once.
+
+        Raises:
+            JournalCorrupt: if rows of this table were added or deleted from outside.
+        """
+        if not rows:
+            return
+        head = {"name": table.name, "rows": self._counted(table) + len(rows)}
+        sealed = [self._sealed(table, row) for row in rows]
+        self._connection.executemany(table.insert_sql, sealed)
         self._connection.execute(HEADS.update_sql, self._sealed(HEADS, head))
 
     def update(self, table: Table, row: Row) -> None:
@@ -198,21 +213,26 @@ class JournalFile:
 
     def _prepare(self, *, create: bool) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version == SCHEMA_VERSION:
-            for table in self._tables:
-                self._counted(table)
-            return
-        if version != 0:
+        if not 0 <= version <= SCHEMA_VERSION:
             raise JournalCorrupt("the journal has another version")
-        if not create:
-            raise JournalMissing("the journal is empty")
-        for table in (HEADS, *self._tables):
-            for statement in table.create_sql:
+        if version == 0:
+            if not create:
+                raise JournalMissing("the journal is empty")
+            for statement in HEADS.create_sql:
                 self._connection.execute(statement)
         for table in self._tables:
-            head = {"name": table.name, "rows": 0}
-            self._connection.execute(HEADS.insert_sql, self._sealed(HEADS, head))
-        self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if table.since <= version:
+                self._counted(table)
+            else:
+                self._add(table)
+        if version != SCHEMA_VERSION:
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _add(self, table: Table) -> None:
+        for statement in table.create_sql:
+            self._connection.execute(statement)
+        head = {"name": table.name, "rows": 0}
+        self._connection.execute(HEADS.insert_sql, self._sealed(HEADS, head))
 
     def _counted(self, table: Table) -> int:
         head = self.get(HEADS, name=table.name)

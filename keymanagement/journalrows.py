@@ -63,12 +63,35 @@ ENTRIES: Final = Table(
     },
     ("kind", "name"),
 )
+REVOCATIONS: Final = Table(
+    "revocations",
+    {
+        "kind": "TEXT NOT NULL",
+        "name": "TEXT NOT NULL",
+        "seq": "INTEGER NOT NULL",
+        "digest": "TEXT NOT NULL",
+    },
+    ("kind", "name"),
+    since=2,
+)
 WRONG_CODES: Final = Table(
     "wrong_codes",
     {"request_id": "TEXT NOT NULL", "used": "INTEGER NOT NULL"},
     ("request_id",),
 )
-TABLES: Final = (RELEASES, KEYS, TOKENS, ENTRIES, WRONG_CODES)
+CODE_TRIES: Final = Table(
+    "code_tries",
+    {
+        "confirmation_digest": "TEXT NOT NULL",
+        "request_id": "TEXT NOT NULL",
+        "typed": "TEXT NOT NULL",
+        "wrong": "INTEGER NOT NULL CHECK (wrong IN (0, 1))",
+    },
+    ("confirmation_digest",),
+    index="request_id",
+    since=2,
+)
+TABLES: Final = (RELEASES, KEYS, TOKENS, ENTRIES, REVOCATIONS, WRONG_CODES, CODE_TRIES)
 
 
 class KeyState(StrEnum):
@@ -192,7 +215,7 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class Reliance:
-    """A registry entry that a release relies on.
+    """A registry entry that a release relies on, or that the key worker was shown.
 
     `kind` and `name` name its subject (a terminal, a person), `digest` is the entry's statement
     digest, `identity_digest` digests what only an officer may change: a terminal's EPP
@@ -207,6 +230,32 @@ class Reliance:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """An entry that was shown; `may_change` if its signatures allow another identity."""
+
+    entry: Reliance
+    may_change: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """How many of the entries shown were newer than the known ones, and how many refused."""
+
+    noted: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What an officer's revocation of this digest takes away: all entries up to `seq`."""
+
+    kind: str
+    name: str
+    seq: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """How a key stands after a receipt, and all retired keys of its terminal, oldest first."""
 
@@ -214,6 +263,19 @@ class Settlement:
     retired: tuple[HeldKey, ...]
 
 
-def row_of(value: ReleaseIntent | IssuedToken | Reliance, table: Table) -> Row:
+@dataclass(frozen=True, slots=True)
+class CodeTry:
+    """One try of a request's approval code: its confirmation, and the MAC of what was typed.
+
+    `wrong` is 1 until the code was found right, then 0.
+    """
+
+    confirmation_digest: str
+    request_id: str
+    typed: str
+    wrong: int = 1
+
+
+def row_of(value: ReleaseIntent | IssuedToken | Reliance | Revoked | CodeTry, table: Table) -> Row:
     """Read a table's columns from the dataclass of the same members."""
     return {name: getattr(value, name) for name in table.columns}

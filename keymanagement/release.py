@@ -3,6 +3,8 @@
 The key worker believes nobody. It loads statements and entries by digest, proves the whole
 authorisation with `ceremony.release_rule`, writes its intent, makes the key, and writes the
 outcome; only then does anybody see a token. Asked again, it gives the same bytes.
+
+Nobody else judges the approval code, and nobody else's count of its tries matters.
 """
 
 import time
@@ -13,18 +15,23 @@ from typing import Final
 from ceremony.messages import ReleaseCommand, ReleaseOutcome
 from ceremony.reasons import Reason
 from ceremony.release_rule import (
+    Authorisation,
     Grant,
     ReleaseRefused,
     ReleaseSecrets,
+    Statements,
+    confirmed,
     may_release,
     may_rewrap,
 )
+from ceremony.state import CONFIRMATION_TRIES
 from ceremony.trust import Trust
 from keymanagement.archive import Archive
 from keymanagement.case import statements_for
 from keymanagement.entries import rely_on_standing
 from keymanagement.journal import Journal
 from keymanagement.journalrows import (
+    CodeTry,
     HeldKey,
     IssuedToken,
     KeyState,
@@ -40,14 +47,14 @@ from keymanagement.port import (
     KeyToken,
     TokenTerms,
 )
+from keymanagement.registrymemory import heed_revocations
 from keymanagement.releaserecord import RecordSigner
 from keymanagement.strength import require_transport
 
 TOKEN_SECONDS: Final = 86_400
 """A key token lives as long as AWAITING_RECEIPT does; the EPP's nonce limits it further."""
 WRONG_CODES: Final = 5
-"""Wrong codes that the key worker looks at for one request; it counts by itself."""
-_WRONG_CODE: Final = frozenset({Reason.SMS_CODE_WRONG, Reason.APPROVAL_CODE_WRONG})
+"""Wrong SMS codes that the key worker looks at for one request; it counts by itself."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,7 @@ class KeyRelease:
             held.algorithm if held else self._policy.algorithm,
             grant.standing.terminal.epp.public_key.key_size,
         )
+        heed_revocations(self._trust, self._journal, self._archive, grant.standing.terminal)
         rely_on_standing(self._journal, grant.standing)
         if held is None:
             held, issued = self._make(grant, token_format)
@@ -136,25 +144,34 @@ class KeyRelease:
         if entries is None:
             raise ReleaseRefused(Reason.REGISTRY_CHANGED)
         statements = statements_for(command, self._archive)
-        self._require_tries(command)
+        self._require_attempts(command)
         rule = may_rewrap if released else may_release
         try:
-            grant = rule(statements, entries, self._trust, self._secrets, now=self._now())
+            proved = rule(statements, entries, self._trust, self._secrets, now=self._now())
         except ReleaseRefused as refusal:
-            if refusal.reason not in _WRONG_CODE:
+            if refusal.reason is not Reason.SMS_CODE_WRONG:
                 raise
             if self._journal.count_wrong_code(command.request_id) > WRONG_CODES:
-                raise ReleaseRefused(Reason.CONFIRMATION_TRIES_EXHAUSTED) from None
+                raise ReleaseRefused(Reason.ATTEMPTS_EXHAUSTED) from None
             raise
         # Again, or of many guesses at once more than five would count.
-        self._require_tries(command)
-        if grant.standing.terminal.entry.terminal_no != command.terminal_no:
+        self._require_attempts(command)
+        if proved.standing.terminal.entry.terminal_no != command.terminal_no:
             raise ReleaseRefused(Reason.WRONG_TERMINAL)
-        return grant
+        return self._confirm(proved, statements)
 
-    def _require_tries(self, command: ReleaseCommand) -> None:
+    def _require_attempts(self, command: ReleaseCommand) -> None:
         if self._journal.wrong_codes(command.request_id) >= WRONG_CODES:
-            raise ReleaseRefused(Reason.CONFIRMATION_TRIES_EXHAUSTED)
+            raise ReleaseRefused(Reason.ATTEMPTS_EXHAUSTED)
+
+    def _confirm(self, proved: Authorisation, statements: Statements) -> Grant:
+        typed, digest = statements.approval_code, proved.confirmation.digest
+        # Written down first: neither a race nor a crash makes one more try of it.
+        one = CodeTry(digest, proved.request_id, f"{typed.n}.{typed.mac}")
+        self._journal.begin_try(one, most=CONFIRMATION_TRIES)
+        grant = confirmed(proved, typed, self._secrets)
+        self._journal.right_code(digest)
+        return grant
 
     def _choose_format(self, grant: Grant) -> str:
         for wanted in grant.request.payload.formats:

@@ -18,6 +18,7 @@ from keymanagement.journal import Journal
 from keymanagement.journalerrors import JournalConflict, KeySuperseded
 from keymanagement.journalrows import KeyState, ReleaseIntent
 from keymanagement.port import KeyManagementError
+from keymanagement.registrymemory import heed_revocations
 
 WRONG_KCVS: Final = 5
 """Wrong KCVs of one key that are looked at: three bytes must not be found by trying."""
@@ -84,6 +85,7 @@ class KeySettlement:
             return Reason.STATEMENT_MISSING
         if terminal.entry.terminal_no != release.terminal_no:
             return Reason.WRONG_TERMINAL
+        heed_revocations(self._trust, self._journal, self._archive, terminal)
         try:
             rely_on_terminal(self._journal, terminal)
         except KeyManagementError as error:

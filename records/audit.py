@@ -54,6 +54,16 @@ def of_request(session: Session, request_id: str) -> Sequence[AuditEventRow]:
     ).all()
 
 
+def next_of_request(session: Session, request_id: str, after_id: int) -> AuditEventRow | None:
+    """The first event of a loading request with an id above `after_id`."""
+    return session.exec(
+        select(AuditEventRow)
+        .where(AuditEventRow.request_id == request_id, col(AuditEventRow.id) > after_id)
+        .order_by(col(AuditEventRow.id))
+        .limit(1)
+    ).one_or_none()
+
+
 def of_detail(session: Session, detail: Mapping[str, Any]) -> Sequence[AuditEventRow]:
     """The events with exactly this detail, oldest first; it looks through the whole trail."""
     return session.exec(

@@ -6,7 +6,7 @@ verified, by the caller; whoever relies on an entry verifies the envelope again.
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, not_, or_, update
+from sqlalchemy import ColumnElement, func, not_, or_, update
 from sqlmodel import Session, col, select
 
 from records.inserting import find_or_create
@@ -131,6 +131,21 @@ def credential_history(session: Session, person: str) -> Sequence[CredentialEntr
         .where(CredentialEntryRow.person == person)
         .order_by(col(CredentialEntryRow.seq).desc())
     ).all()
+
+
+def highest_seqs(session: Session, *, after: str, limit: int) -> list[tuple[str, int]]:
+    """The next persons by name, each with the highest `seq` of an entry that is not pending."""
+    found = session.exec(
+        select(CredentialEntryRow.person, func.max(CredentialEntryRow.seq))
+        .where(
+            CredentialEntryRow.person > after,
+            CredentialEntryRow.state != CredentialState.PENDING,
+        )
+        .group_by(col(CredentialEntryRow.person))
+        .order_by(col(CredentialEntryRow.person))
+        .limit(limit)
+    )
+    return [(person, seq) for person, seq in found]
 
 
 def credential_by_kid(session: Session, kid: str) -> CredentialEntryRow | None:

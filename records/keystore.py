@@ -55,6 +55,19 @@ def token_for(session: Session, confirmation_digest: str) -> TokenRow | None:
     return session.get(TokenRow, confirmation_digest)
 
 
+def published_digest(session: Session, request_id: str, confirmation_digest: str) -> str | None:
+    """The digest of the token that this request's confirmation was answered with, if it was."""
+    row = token_for(session, confirmation_digest)
+    return None if row is None or row.request_id != request_id else row.token_digest
+
+
+def confirmed_kcv(session: Session, request_id: str) -> str | None:
+    """The check value of a request's key if a receipt made it active, whether or not it retired."""
+    row = key(session, request_id)
+    confirmed = row is not None and row.state in {KeyState.ACTIVE, KeyState.RETIRED}
+    return row.kcv if row is not None and confirmed else None
+
+
 def tokens_of(session: Session, request_id: str) -> Sequence[TokenRow]:
     """The tokens of a loading request, the release's first."""
     return session.exec(

@@ -91,6 +91,18 @@ def terminal_history(session: Session, terminal_no: str) -> Sequence[TerminalEnt
     ).all()
 
 
+def highest_seqs(session: Session, *, after: str, limit: int) -> list[tuple[str, int]]:
+    """The next terminals by number, withdrawn or not, each with its highest `seq` on record."""
+    found = session.exec(
+        select(TerminalEntryRow.terminal_no, func.max(TerminalEntryRow.seq))
+        .where(TerminalEntryRow.terminal_no > after)
+        .group_by(col(TerminalEntryRow.terminal_no))
+        .order_by(col(TerminalEntryRow.terminal_no))
+        .limit(limit)
+    )
+    return [(terminal_no, seq) for terminal_no, seq in found]
+
+
 def terminal_by_device_kid(session: Session, kid: str) -> TerminalEntryRow | None:
     """The current entry that names this device key (RFC 7638 thumbprint); the first by number."""
     return session.exec(

@@ -36,6 +36,7 @@ with workflow.unsafe.imports_passed_through():
         StatementStep,
         Submission,
     )
+    from ceremony.reasons import Reason
     from ceremony.stages import Stage
     from ceremony.state import CeremonyState
     from ceremony.statements import Kind
@@ -155,6 +156,9 @@ class LoadingRequest:
         accepted = recorded.verdict.kind if acts else None
         if accepted is Kind.CONFIRMATION:
             recorded = await self._release(recorded)
+            if recorded.verdict.reason is Reason.TOKEN_UNKNOWN:
+                # Without a verdict: the terminal's next attempt with the same one is to be heard.
+                self._seen.discard((submission.request_id, submission.digest))
         self._note(recorded)
         if accepted is Kind.RECEIPT:
             await self._settle()
@@ -206,6 +210,8 @@ class LoadingRequest:
 
     async def _expire(self) -> None:
         if self._now.stage is Stage.AWAITING_RECEIPT:
+            # It may answer that the key is active: another run took the receipt. The key worker
+            # published that before it answered, and recording goes by what it published.
             await self._settle_key(None)
         self._adopt(await self._record_event("deadline"))
 

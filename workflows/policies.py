@@ -72,3 +72,10 @@ SYNC_RETRIES: Final = RetryPolicy(
     maximum_attempts=5,
 )
 """The schedule comes again; a feed that stays away is for people to see."""
+
+NOTE_TIMEOUT: Final = timedelta(minutes=5)
+"""A page of a thousand subjects, each with a few entries to verify, on a busy key worker."""
+NOTE_RETRIES: Final = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(minutes=1)
+)
+"""For ever: until the key worker has seen it, a revocation can be undone in the database."""

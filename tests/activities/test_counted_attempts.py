@@ -1,6 +1,10 @@
-"""Facts and counts: codes right, wrong, expired or never sent, and no guess beyond the limits."""
+"""Facts and counts: codes right, wrong, expired or never sent, and no guess beyond the limits.
+
+The records judge SMS codes; approval codes are the key worker's, and the records only count.
+"""
 
 import pytest
+from sqlalchemy import text
 
 from ceremony.messages import StatementStep
 from ceremony.reasons import Reason
@@ -97,30 +101,52 @@ def test_a_reset_workflow_gives_no_sixth_guess(recording: Recording) -> None:
     assert recording.guess(WRONG).state.stage is Stage.FAILED
     recording.state = before
     sixth = recording.guess(right(recording))
-    assert not sixth.verdict.accepted
+    assert sixth.verdict.reasons == (Reason.WRONG_STAGE,)
+    assert recording.used(scope_of(recording)) == ATTEMPTS
+
+
+def test_deleted_verdicts_give_no_sixth_guess(recording: Recording) -> None:
+    """Nor with the verdicts deleted as well, while the counts are there."""
+    recording.code()
+    before = recording.state
+    for _ in range(ATTEMPTS):
+        recording.guess(WRONG)
+    forget(recording, "DELETE FROM verdicts WHERE kind = 'application'")
+    recording.state = before
+    sixth = recording.guess(right(recording))
     assert sixth.verdict.reasons == (Reason.ATTEMPTS_EXHAUSTED,)
     assert recording.used(scope_of(recording)) == ATTEMPTS
 
 
-def test_forged_states_give_no_free_guess(recording: Recording) -> None:
-    """Whoever calls the activity with a state of his own invention is counted all the same."""
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"first_staff_no": "A1002"},
+        {"attempts_left": 1_000},
+        {"registry_digest": "77" * 32},
+        {"stage": Stage.AWAITING_REVIEW},
+        {"terminal_no": "ATM-0002"},
+    ],
+)
+def test_forged_states_give_no_free_guess(recording: Recording, forged: dict[str, object]) -> None:
+    """A state of the caller's invention is judged, and counted, as the records have it."""
     recording.code()
-    forged = [
-        recording.state.model_copy(update={"attempts_left": 0}),
-        recording.state.model_copy(update={"attempts_left": -5}),
-        recording.state.model_copy(update={"first_staff_no": "A1002"}),
-        recording.state.model_copy(update={"attempts_left": 1_000}),
-        recording.state.model_copy(update={"registry_digest": "77" * 32}),
-    ]
-    for used, state in enumerate(forged, 1):
+    for used in range(1, ATTEMPTS + 1):
+        state = recording.state.model_copy(update=forged)
         wrong = recording.filed_application(WRONG)
-        recording.records.record_statement(StatementStep(state=state, digest=wrong.digest))
+        told = recording.records.record_statement(StatementStep(state=state, digest=wrong.digest))
+        assert told.verdict.reasons == (Reason.SMS_CODE_WRONG,)
         assert recording.used(scope_of(recording)) == used
-    sixth = recording.filed_application(WRONG)
-    recorded = recording.records.record_statement(
-        StatementStep(state=recording.state, digest=sixth.digest)
-    )
-    assert recorded.verdict.reasons == (Reason.ATTEMPTS_EXHAUSTED,)
+    assert recording.guess(right(recording)).verdict.reasons == (Reason.WRONG_STAGE,)
+
+
+@pytest.mark.parametrize("left", [0, -5])
+def test_a_forged_count_gives_no_free_guess_either(recording: Recording, left: int) -> None:
+    """A state that has used up more than was used ends the request: it denies, no more."""
+    recording.code()
+    recording.state = recording.state.model_copy(update={"attempts_left": left})
+    assert recording.guess(WRONG).state.stage is Stage.FAILED
+    assert recording.used(scope_of(recording)) == 1
 
 
 def test_ten_wrong_codes_of_a_day_over_several_requests(stage: Backstage) -> None:
@@ -170,9 +196,9 @@ def test_three_mistyped_confirmations_end_the_request(recording: Recording) -> N
     recording.apply()
     recording.decide()
     mistyped = [
-        recording.confirm(WRONG_APPROVAL),
+        recording.tried(WRONG_APPROVAL),
         recording.confirm(administrator=recording.world.third.staff_no),
-        recording.confirm(WRONG_APPROVAL),
+        recording.tried(WRONG_APPROVAL),
     ]
     assert [one.state.tries_left for one in mistyped] == [2, 1, 0]
     assert [one.verdict.reason for one in mistyped] == [
@@ -182,44 +208,90 @@ def test_three_mistyped_confirmations_end_the_request(recording: Recording) -> N
     ]
     row = recording.stage.row(recording.request_id)
     assert (row.stage, row.reason) == (Stage.FAILED, Reason.CONFIRMATION_TRIES_EXHAUSTED)
+    assert row.confirmation_digest is None
+    assert recording.used(tries_of(recording)) == CONFIRMATION_TRIES
+
+
+def tries_of(recording: Recording) -> str:
+    """Where the request's mistyped confirmations are counted."""
+    return f"confirmation/{recording.request_id}"
+
+
+def test_a_mistyped_code_recorded_again_is_one_try(recording: Recording) -> None:
+    """A retried activity, of the key worker's or of the records', uses up no second try."""
+    recording.apply()
+    recording.decide()
+    before = recording.confirm(WRONG_APPROVAL).state
+    told = [recording.release() for _ in range(3)]
+    recording.state = before
+    told.append(recording.release())
+    assert {one.verdict.reasons for one in told} == {(Reason.APPROVAL_CODE_WRONG,)}
+    assert {one.state.tries_left for one in told} == {CONFIRMATION_TRIES - 1}
+    assert recording.used(tries_of(recording)) == 1
+    assert recording.stage.journal.wrong_tries(recording.request_id) == 1
 
 
 def test_a_reset_workflow_gives_no_fourth_try(recording: Recording) -> None:
-    """The database counts mistyped confirmations too."""
+    """The records, the database's count and the key worker's journal each know of the three."""
     recording.apply()
     recording.decide()
     before = recording.state
     for _ in range(CONFIRMATION_TRIES):
         recording.state = before
-        recording.confirm(WRONG_APPROVAL)
+        recording.tried(WRONG_APPROVAL)
     recording.state = before
-    fourth = recording.confirm()
+    assert recording.confirm().verdict.reasons == (Reason.WRONG_STAGE,)
+    forget(recording, "DELETE FROM verdicts WHERE kind = 'confirmation'")
+    recording.state = before
+    assert recording.confirm().verdict.reasons == (Reason.CONFIRMATION_TRIES_EXHAUSTED,)
+    forget(recording, "DELETE FROM verdicts WHERE kind = 'confirmation'")
+    forget(recording, "DELETE FROM attempts")
+    reopen = "UPDATE loading_requests SET stage = 'AWAITING_CONFIRMATION', reason = NULL"
+    forget(recording, reopen)
+    recording.state = before
+    fourth = recording.tried()
     assert fourth.verdict.reasons == (Reason.CONFIRMATION_TRIES_EXHAUSTED,)
+    assert (fourth.state.stage, fourth.state.reason) == (
+        Stage.FAILED,
+        Reason.CONFIRMATION_TRIES_EXHAUSTED,
+    )
+    assert recording.stage.journal.key_of(recording.request_id) is None
+
+
+def forget(recording: Recording, sql: str) -> None:
+    """Change the records as whoever owns the database does."""
+    with recording.stage.database.write() as session:
+        session.connection().execute(text("DROP TRIGGER IF EXISTS verdicts_refuse_delete"))
+        session.connection().execute(text(sql))
 
 
 @pytest.mark.parametrize(
     "forged",
     [
+        {},
+        {"tries_left": 0},
         {"tries_left": -1},
         {"qr_digest": "77" * 32},
         {"approval_expires_at": 1},
         {"stage": Stage.AWAITING_RECEIPT, "token_digest": "77" * 32, "rewraps_left": 0},
     ],
 )
-def test_forged_states_give_no_free_try(recording: Recording, forged: dict[str, object]) -> None:
-    """A state in which another rule is broken anyway is no way to try approval codes."""
+def test_the_records_never_tell_whether_a_code_is_right(
+    recording: Recording, forged: dict[str, object]
+) -> None:
+    """Whatever state is claimed: a right approval code and a wrong one are the same to them."""
     recording.apply()
     recording.decide()
     state = recording.state.model_copy(update=forged)
-    for _ in range(CONFIRMATION_TRIES):
-        wrong = recording.filed_confirmation(WRONG_APPROVAL)
-        told = recording.records.record_statement(StatementStep(state=state, digest=wrong.digest))
-        assert Reason.APPROVAL_CODE_WRONG in told.verdict.reasons
+    told = []
     for code in (None, WRONG_APPROVAL):
-        more = recording.filed_confirmation(code)
-        told = recording.records.record_statement(StatementStep(state=state, digest=more.digest))
-        assert Reason.APPROVAL_CODE_WRONG not in told.verdict.reasons
-        assert not told.verdict.accepted
+        filed = recording.filed_confirmation(code)
+        step = StatementStep(state=state, digest=filed.digest)
+        told.append(recording.records.record_statement(step).verdict.reasons)
+        forget(recording, "DELETE FROM verdicts WHERE kind = 'confirmation'")
+        forget(recording, "DELETE FROM attempts WHERE scope LIKE 'confirmation/%'")
+    assert told[0] == told[1]
+    assert Reason.APPROVAL_CODE_WRONG not in told[0]
 
 
 def test_a_code_typed_with_another_statement_is_wrong(recording: Recording) -> None:

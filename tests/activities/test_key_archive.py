@@ -259,7 +259,7 @@ def test_the_key_worker_answers_by_its_two_activities(recording: Recording) -> N
     """`release_key` and `settle_key` are all there is, and both can be repeated."""
     confirmed(recording)
     stage = recording.stage
-    worker = KeyWorker(stage.release(), stage.settlement())
+    worker = KeyWorker(stage.release(), stage.settlement(), stage.memory_of_registry())
     outcome = worker.release_key(recording.command())
     assert worker.release_key(recording.command()) == outcome
     assert outcome.token_digest is not None

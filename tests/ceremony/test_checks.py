@@ -145,7 +145,6 @@ TABLE = [
     Broken(C, Reason.CONFIRMATION_TRIES_EXHAUSTED, state={"tries_left": 0}),
     Broken(C, Reason.CONFIRMATION_TRIES_EXHAUSTED, found={"tries": 3}),
     Broken(C, Reason.ADMINISTRATOR_WRONG, said={"administrator": "A1002"}),
-    Broken(C, Reason.APPROVAL_CODE_WRONG, found={"code_right": False}),
     Broken(T, Reason.WRONG_SIGNATORY, signer="other"),
     Broken(T, Reason.WRONG_SIGNATORY, signer="second"),
     Broken(T, Reason.WRONG_SIGNATORY, found={"terminal": None}),
@@ -244,13 +243,31 @@ def test_past_a_limit_no_code_is_judged(found: dict[str, Any]) -> None:
     assert answers[0] == answers[1]
 
 
-def test_past_the_tries_no_approval_code_is_judged() -> None:
-    """The same at the terminal."""
+@pytest.mark.parametrize("tries", [0, 3])
+@pytest.mark.parametrize("administrator", ["A1001", "A1002"])
+def test_no_check_judges_an_approval_code(tries: int, administrator: str) -> None:
+    """Whatever else is right or wrong, the second check is no way to try approval codes."""
+    said = {"administrator": administrator}
     answers = [
-        _judge(Broken(C, Reason.MALFORMED, found={"tries": 3, "code_right": right}))
+        _judge(Broken(C, Reason.MALFORMED, said=said, found={"tries": tries, "code_right": right}))
         for right in (True, False)
     ]
     assert answers[0] == answers[1]
+    assert Reason.APPROVAL_CODE_WRONG not in answers[0]
+
+
+@pytest.mark.parametrize(("left", "tries"), [(0, 0), (3, 3)])
+def test_past_the_tries_no_administrator_is_judged(left: int, tries: int) -> None:
+    """After the third mistyped confirmation a right number and a wrong one get the same answer."""
+    for administrator in ("A1001", "A1002"):
+        broken = Broken(
+            C,
+            Reason.MALFORMED,
+            said={"administrator": administrator},
+            state={"tries_left": left},
+            found={"tries": tries},
+        )
+        assert _judge(broken) == (Reason.CONFIRMATION_TRIES_EXHAUSTED,)
 
 
 def test_a_rejection_needs_no_more_than_its_signatory_and_subject() -> None:

@@ -19,6 +19,7 @@ from ceremony.reducer import (
     release_refused,
     released,
     settled,
+    spent,
 )
 from ceremony.stages import FINAL, OPEN, Stage
 from ceremony.state import ATTEMPTS, CONFIRMATION_TRIES, REWRAPS
@@ -140,27 +141,48 @@ def test_the_daily_limit_counts_nothing_further() -> None:
 
 
 def test_three_mistyped_confirmations_fail_the_request() -> None:
-    """A mistyped administrator or code may be repeated, three times in all."""
+    """A number or a code mistyped may be repeated, three times in all, whoever judged it."""
     drive = drive_to(Stage.AWAITING_CONFIRMATION)
     assert drive.application is not None
-    drive.submit(drive.world.confirmation(drive.application), code_right=False)
+    drive.mistype()
     drive.submit(drive.world.confirmation(drive.application, administrator="A1003"))
     assert (drive.state.stage, drive.state.tries_left) == (Stage.AWAITING_CONFIRMATION, 1)
-    drive.submit(drive.world.confirmation(drive.application), code_right=False)
+    drive.mistype()
     assert (drive.state.stage, drive.state.reason) == (
         Stage.FAILED,
         Reason.CONFIRMATION_TRIES_EXHAUSTED,
     )
 
 
+def test_a_mistyped_confirmation_leaves_nothing_but_its_count() -> None:
+    """The state does not rest on it, nor does it end on it."""
+    drive = drive_to(Stage.AWAITING_CONFIRMATION)
+    before = drive.state
+    drive.mistype()
+    assert drive.state == before.model_copy(update={"tries_left": CONFIRMATION_TRIES - 1})
+    assert drive.state.confirmation_digest is None
+
+
+def test_tries_that_the_database_counted_count() -> None:
+    """A workflow that was reset gets no try back, of the code no more than of the number."""
+    drive = drive_to(Stage.AWAITING_CONFIRMATION)
+    drive.mistype(tries=2)
+    assert drive.state.reason is Reason.CONFIRMATION_TRIES_EXHAUSTED
+    drive = drive_to(Stage.AWAITING_CONFIRMATION)
+    assert drive.application is not None
+    drive.submit(drive.world.confirmation(drive.application, administrator="A1003"), tries=2)
+    assert drive.state.reason is Reason.CONFIRMATION_TRIES_EXHAUSTED
+
+
 def test_a_confirmation_after_two_mistyped_ones_is_accepted() -> None:
     """The third try is a try."""
     drive = drive_to(Stage.AWAITING_CONFIRMATION)
-    assert drive.application is not None
     for _ in range(2):
-        drive.submit(drive.world.confirmation(drive.application), code_right=False)
+        drive.mistype()
     drive.confirm()
     assert drive.verdicts[-1].accepted
+    drive.release()
+    assert drive.state.stage is Stage.AWAITING_RECEIPT
 
 
 @pytest.mark.parametrize(
@@ -189,7 +211,7 @@ def test_a_confirmation_by_another_key_changes_nothing() -> None:
     before = drive.state
     world = drive.world
     for signer in (world.other.device, world.first.signer, world.third.signer):
-        drive.submit(world.confirmation(drive.application, signer=signer), code_right=False)
+        drive.submit(world.confirmation(drive.application, signer=signer))
         assert drive.verdicts[-1].reason is Reason.WRONG_SIGNATORY
     assert drive.state == before
 
@@ -207,17 +229,21 @@ def test_the_same_key_is_wrapped_again_three_times_at_most() -> None:
     assert drive.verdicts[-1].reason is Reason.REWRAPS_EXHAUSTED
     assert drive.state == before
     with pytest.raises(TransitionError):
-        released(drive.state, SAMPLE_DIGEST)
+        released(drive.state, SAMPLE_DIGEST, SAMPLE_DIGEST)
 
 
 def test_a_refused_confirmation_after_release_ends_nothing() -> None:
     """The key exists: a slip at the terminal does not lose it."""
     drive = drive_to(Stage.AWAITING_RECEIPT)
     assert drive.application is not None
-    for _ in range(5):
-        drive.submit(drive.world.confirmation(drive.application), code_right=False)
+    rests_on = drive.state.confirmation_digest
+    for _ in range(CONFIRMATION_TRIES):
+        drive.mistype()
+    drive.confirm()
+    assert drive.verdicts[-1].reason is Reason.CONFIRMATION_TRIES_EXHAUSTED
     drive.submit(drive.world.confirmation(drive.application, qr_digest=SAMPLE_DIGEST))
     assert (drive.state.stage, drive.state.tries_left) == (Stage.AWAITING_RECEIPT, 0)
+    assert drive.state.confirmation_digest == rests_on
 
 
 def test_what_the_key_worker_refuses_is_final_before_release_only() -> None:
@@ -272,8 +298,9 @@ def test_no_event_leaves_a_final_stage(stage: Stage) -> None:
     assert registry_changed(state, None) == state
     events: list[Callable[[], object]] = [
         lambda: expired(state),
-        lambda: released(state, SAMPLE_DIGEST),
+        lambda: released(state, SAMPLE_DIGEST, SAMPLE_DIGEST),
         lambda: release_refused(state, Reason.REGISTRY_CHANGED),
+        lambda: release_refused(state, Reason.APPROVAL_CODE_WRONG),
         lambda: settled(state, active=True, reason=Reason.LOADED, kcv=SAMPLE_KCV),
     ]
     for event in events:
@@ -281,17 +308,37 @@ def test_no_event_leaves_a_final_stage(stage: Stage) -> None:
             event()
 
 
-def test_no_key_without_a_confirmation_and_no_settlement_without_a_receipt() -> None:
-    """Even an event from the key worker cannot skip the statement that it answers."""
-    waiting = drive_to(Stage.AWAITING_CONFIRMATION).state
-    with pytest.raises(TransitionError):
-        released(waiting, SAMPLE_DIGEST)
+def test_no_key_before_approval_and_no_settlement_without_a_receipt() -> None:
+    """Even an event from the key worker cannot skip the stage or statement that it answers."""
+    for stage in (Stage.AWAITING_APPLICATION, Stage.AWAITING_REVIEW):
+        state = drive_to(stage).state
+        with pytest.raises(TransitionError):
+            released(state, SAMPLE_DIGEST, SAMPLE_DIGEST)
+        for reason in (Reason.REGISTRY_CHANGED, Reason.APPROVAL_CODE_WRONG):
+            with pytest.raises(TransitionError):
+                release_refused(state, reason)
+        with pytest.raises(TransitionError):
+            settled(state, active=True, reason=Reason.LOADED, kcv=SAMPLE_KCV)
     loading = drive_to(Stage.AWAITING_RECEIPT).state
     with pytest.raises(TransitionError):
-        settled(loading, active=True, reason=Reason.LOADED, kcv=SAMPLE_KCV)
-    for stage in (Stage.AWAITING_APPLICATION, Stage.AWAITING_REVIEW):
-        with pytest.raises(TransitionError):
-            released(drive_to(stage).state, SAMPLE_DIGEST)
+        settled(loading, active=False, reason=Reason.KCV_WRONG, kcv=None)
+
+
+def test_an_active_key_is_loaded_though_its_receipt_came_elsewhere() -> None:
+    """The key worker verified a receipt that this run of the workflow never saw."""
+    loading = drive_to(Stage.AWAITING_RECEIPT).state
+    loaded = settled(loading, active=True, reason=Reason.LOADED, kcv=SAMPLE_KCV)
+    assert (loaded.stage, loaded.kcv, loaded.receipt_digest) == (Stage.LOADED, SAMPLE_KCV, None)
+
+
+def test_a_release_rests_on_the_confirmation_that_it_answers() -> None:
+    """The first token's, then that of each re-wrap."""
+    drive = drive_to(Stage.AWAITING_RECEIPT)
+    for _ in range(2):
+        assert drive.confirmation is not None
+        assert drive.state.confirmation_digest == drive.confirmation.digest
+        drive.confirm()
+        drive.release()
 
 
 def test_a_rejection_is_final_and_keeps_its_decision() -> None:
@@ -385,3 +432,15 @@ def test_of_two_states_nothing_that_was_used_comes_back() -> None:
     merged = further(sent, judged)
     assert (merged.codes_sent_at, merged.attempts_left) == ((1, 2), 4)
     assert further(judged, sent) == merged
+
+
+def test_of_a_claimed_state_only_what_was_used_up_counts() -> None:
+    """Stage and digests are the first state's; tries of either are spent, codes of either sent."""
+    here = drive_to(Stage.AWAITING_REVIEW).state
+    claimed = drive_to(Stage.LOADED).state.model_copy(
+        update={"attempts_left": 2, "tries_left": 1, "rewraps_left": 0, "codes_sent_at": (1, 2)}
+    )
+    expected = {"attempts_left": 2, "tries_left": 1, "rewraps_left": 0, "codes_sent_at": (1, 2)}
+    assert spent(here, claimed) == here.model_copy(update=expected)
+    richer = here.model_copy(update={"attempts_left": 99, "tries_left": 99, "rewraps_left": 99})
+    assert spent(here, richer) == here

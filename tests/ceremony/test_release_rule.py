@@ -17,6 +17,7 @@ from ceremony.reasons import Reason
 from ceremony.release_rule import (
     CHECKS,
     ReleaseRefused,
+    confirmed,
     may_rewrap,
 )
 from ceremony.statements import request_id_of
@@ -241,8 +242,10 @@ def test_a_key_that_was_released_may_be_wrapped_again_after_the_approval() -> No
     case = ReleaseCase()
     case.now += 3_600
     assert refused(case) is Reason.APPROVAL_EXPIRED
-    grant = may_rewrap(case.statements, case.entries, case.trust, case.secrets, now=case.now)
-    assert grant.decision.digest == case.decision.digest
+    proved = may_rewrap(case.statements, case.entries, case.trust, case.secrets, now=case.now)
+    assert proved.decision.digest == case.decision.digest
+    grant = confirmed(proved, case.statements.approval_code, case.secrets)
+    assert (grant.decision, grant.checks) == (proved.decision, CHECKS)
     case.give(decision=ReleaseCase(decision={"decision": "reject"}).statements.decision)
     with pytest.raises(ReleaseRefused):
         may_rewrap(case.statements, case.entries, case.trust, case.secrets, now=case.now)

@@ -11,6 +11,7 @@ NOT_OF_A_REQUEST = {
     Kind.CREDENTIAL_ENTRY,
     Kind.RELEASE_RECORD,
     Kind.REMOVAL_ORDER,
+    Kind.REVOCATION,
 }
 
 # The design's section 2, row by row: who may follow whom by a statement.

@@ -12,7 +12,7 @@ from ceremony.eppcertificate import read_epp_certificate
 from ceremony.keys import SigningKey
 from ceremony.qr import QrSeal, current, qr_digest
 from ceremony.registry import envelope_statements, read_credential_entry, read_terminal_entry
-from ceremony.release_rule import Entries, ReleaseSecrets, Statements, may_release
+from ceremony.release_rule import Entries, ReleaseSecrets, Statements, confirmed, may_release
 from ceremony.standing import standing_of
 from ceremony.statements import PAYLOADS, Kind, request_id_of
 from ceremony.verification import EnrolledKey, StatementError, Unverified, Verified, peek, verify
@@ -35,6 +35,7 @@ SIGNER: Final = {
     "login": "first",
     "removal-order": "officer-1",
     "release-record": "record",
+    "revocation": "officer-1",
 }
 
 
@@ -173,7 +174,7 @@ def test_the_examples_make_one_ceremony_that_grants() -> None:
     ).code_scope(request_id)
     shown = current(request_id, "ATM-0001", opened_at=NOW, now=NOW)
     assert qr_digest(held.qr.token(shown)) == EXAMPLES["application"].payload["qr_digest"]
-    applied, confirmed = EXAMPLES["application"].digest, EXAMPLES["confirmation"].digest
+    applied, confirmation = EXAMPLES["application"].digest, EXAMPLES["confirmation"].digest
     case = Statements(
         request=texts["request"],
         application=texts["application"],
@@ -183,13 +184,14 @@ def test_the_examples_make_one_ceremony_that_grants() -> None:
         qr_expires_at=shown.expires_at,
         sms_code=held.edge.seal("sms", request_id, 1, applied, held.codes.sms_code(scope, 1)),
         approval_code=held.edge.seal(
-            "approval", request_id, 0, confirmed, held.codes.approval_code(scope)
+            "approval", request_id, 0, confirmation, held.codes.approval_code(scope)
         ),
     )
-    grant = may_release(case, entries, TRUST, held, now=NOW)
+    proved = may_release(case, entries, TRUST, held, now=NOW)
+    grant = confirmed(proved, case.approval_code, held)
     record = EXAMPLES["release-record"].payload
     assert (record["request"], record["application"]) == (grant.request.digest, applied)
-    assert (record["decision"], record["confirmation"]) == (grant.decision.digest, confirmed)
+    assert (record["decision"], record["confirmation"]) == (grant.decision.digest, confirmation)
     assert record["terminal_entry"] == grant.standing.terminal.digest
 
 

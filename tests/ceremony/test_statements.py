@@ -19,6 +19,7 @@ from ceremony.statements import (
     Payload,
     ReleaseRecordPayload,
     RemovalOrderPayload,
+    RevocationPayload,
     TerminalEntry,
     request_id_of,
 )
@@ -52,6 +53,15 @@ def _samples() -> dict[Kind, Payload]:
             nonce=WORLD.nonce(),
             most=3,
             expires_at=WORLD.now + 3_600,
+        ),
+        Kind.REVOCATION: RevocationPayload(
+            aud=AUDIENCE,
+            iat=WORLD.now,
+            nonce=WORLD.nonce(),
+            person=None,
+            terminal_no=WORLD.terminal.terminal_no,
+            seq=1,
+            reason_code="stolen",
         ),
         Kind.RELEASE_RECORD: ReleaseRecordPayload(
             aud=AUDIENCE,

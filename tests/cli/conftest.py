@@ -15,6 +15,9 @@ from commands.init import make_home
 from records import migration
 from tests.support.commandline import Keyfill, Lines
 
+NO_TEMPORAL = "127.0.0.1:1"
+"""Nobody listens there: a command of these tests reaches no deployment of somebody else's."""
+
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -41,7 +44,11 @@ def keyfill(home: HomeFolder) -> Keyfill:
     """Runs the command on the home, and gives its result."""
 
     def run(*arguments: str, typed: str = "", **environment: str) -> Result:
-        variables = {"KEYFILL_HOME": str(home.path), **environment}
+        variables = {
+            "KEYFILL_HOME": str(home.path),
+            "KEYFILL_TEMPORAL_ADDRESS": NO_TEMPORAL,
+            **environment,
+        }
         return CliRunner().invoke(app, arguments, input=typed, env=variables)
 
     return run

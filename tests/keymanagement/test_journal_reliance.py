@@ -8,8 +8,8 @@ import pytest
 
 from ceremony.reasons import Reason
 from keymanagement.journal import Journal
-from keymanagement.journalerrors import EntryForked, EntryRolledBack
-from keymanagement.journalrows import Reliance
+from keymanagement.journalerrors import EntryForked, EntryRevoked, EntryRolledBack
+from keymanagement.journalrows import Observed, Reliance, Revoked, Sighting
 from tests.support.journals import digest
 
 TERMINAL = Reliance("terminal", "ATM-0001", 7, digest("entry 7"), digest("identity"))
@@ -78,3 +78,102 @@ def test_the_known_identity_is_the_one_last_relied_on(journal: Journal) -> None:
     assert journal.known_identity("terminal", "ATM-0002") is None
     journal.rely_on([replace(TERMINAL, seq=8, identity_digest=digest("new identity"))])
     assert journal.known_identity("terminal", "ATM-0001") == digest("new identity")
+
+
+def revoked(seq: int, kind: str = "terminal", name: str = "ATM-0001") -> Revoked:
+    """A revocation of everything up to a seq."""
+    return Revoked(kind, name, seq, digest(f"revocation up to {seq}"))
+
+
+@pytest.mark.parametrize("seq", [7, 8])
+def test_a_revoked_entry_is_refused_for_good(
+    journal: Journal, tmp_path: Path, kek: bytes, seq: int
+) -> None:
+    """Up to the revoked seq and including it, whatever was relied on, after a restart too."""
+    assert journal.revoke(revoked(8))
+    entry = replace(TERMINAL, seq=seq, digest=digest(f"entry {seq}"))
+    journal.close()
+    with Journal(tmp_path / "journal.db", kek) as again:
+        with pytest.raises(EntryRevoked) as caught:
+            again.rely_on([entry])
+        assert caught.value.reason is Reason.ENTRY_REVOKED
+        again.rely_on([replace(TERMINAL, seq=9, digest=digest("entry 9"))])
+        again.verify()
+
+
+def test_a_lower_revocation_never_lowers_a_higher_one(journal: Journal) -> None:
+    """Nor does the same one again change anything."""
+    assert journal.revoke(revoked(8))
+    assert not journal.revoke(revoked(3))
+    assert not journal.revoke(revoked(8))
+    with pytest.raises(EntryRevoked):
+        journal.rely_on([replace(TERMINAL, seq=8, digest=digest("entry 8"))])
+    assert journal.revoke(revoked(9))
+    with pytest.raises(EntryRevoked):
+        journal.rely_on([replace(TERMINAL, seq=9, digest=digest("entry 9"))])
+
+
+def test_a_revocation_is_of_one_subject(journal: Journal) -> None:
+    """Neither a person of a terminal's name nor another terminal is concerned."""
+    journal.revoke(revoked(99, kind="person"))
+    journal.revoke(revoked(99, name="ATM-0002"))
+    journal.rely_on([TERMINAL])
+
+
+def test_a_revoked_entry_takes_the_whole_release_with_it(journal: Journal) -> None:
+    """A refused entry leaves no trace of those beside it."""
+    journal.revoke(revoked(7))
+    with pytest.raises(EntryRevoked):
+        journal.rely_on([PERSON, TERMINAL])
+    assert journal.known_identity("credential", "p-1") is None
+
+
+def test_what_was_shown_is_as_good_as_relied_on(journal: Journal) -> None:
+    """A newer entry that was only shown refuses the older one, and may itself be relied on."""
+    newer = replace(TERMINAL, seq=8, digest=digest("entry 8"))
+    other = replace(TERMINAL, name="ATM-0002")
+    shown = [Sighting(newer, False), Sighting(other, False)]
+    assert journal.observe(shown) == Observed(noted=2, refused=0)
+    assert journal.observe(shown) == Observed(noted=0, refused=0)
+    with pytest.raises(EntryRolledBack):
+        journal.rely_on([TERMINAL])
+    journal.rely_on([newer, other])
+    assert journal.known_seqs("terminal", ["ATM-0001", "ATM-0002", "ATM-0003"]) == {
+        "ATM-0001": 8,
+        "ATM-0002": 7,
+    }
+    journal.verify()
+
+
+def test_an_older_entry_that_is_shown_changes_nothing(journal: Journal) -> None:
+    """Only a higher seq is taken, so whoever shows entries lowers nothing."""
+    older = replace(TERMINAL, seq=6, digest=digest("entry 6"), identity_digest=digest("old"))
+    assert journal.observe([Sighting(older, True)]) == Observed(noted=0, refused=0)
+    assert journal.known_identity("terminal", "ATM-0001") == TERMINAL.identity_digest
+    journal.rely_on([TERMINAL])
+
+
+def test_a_fork_that_is_shown_is_refused(journal: Journal) -> None:
+    """Another entry of the known seq does not take its place, and the known one still counts."""
+    fork = replace(TERMINAL, digest=digest("fork"))
+    assert journal.observe([Sighting(fork, True)]) == Observed(noted=0, refused=1)
+    journal.rely_on([TERMINAL])
+    with pytest.raises(EntryForked):
+        journal.rely_on([fork])
+
+
+def test_another_identity_is_taken_only_where_it_may_change(journal: Journal) -> None:
+    """Without an officer's signature other keys are not remembered, and keep nobody else out."""
+    bare = replace(TERMINAL, seq=8, digest=digest("bare"), identity_digest=digest("new"))
+    signed = replace(bare, seq=9, digest=digest("signed"))
+    later = replace(signed, seq=10, digest=digest("later"))
+    other = replace(TERMINAL, name="ATM-0002")
+    shown = [Sighting(bare, False), Sighting(other, False)]
+    assert journal.observe(shown) == Observed(noted=1, refused=1)
+    assert journal.known_identity("terminal", "ATM-0001") == TERMINAL.identity_digest
+    journal.rely_on([TERMINAL])
+    # One after the other: the officer's signature stands between the two identities.
+    in_order = [Sighting(signed, True), Sighting(later, False)]
+    assert journal.observe(in_order) == Observed(noted=2, refused=0)
+    assert journal.known_identity("terminal", "ATM-0001") == digest("new")
+    assert journal.known_seqs("terminal", ["ATM-0001"]) == {"ATM-0001": 10}

@@ -8,16 +8,21 @@ import pytest
 
 from keymanagement.journal import Journal
 from keymanagement.journalerrors import JournalConflict, JournalCorrupt
-from keymanagement.journalfile import HEADS, Table
+from keymanagement.journalfile import HEADS, SCHEMA_VERSION, Table
 from keymanagement.journalrows import (
+    CODE_TRIES,
     ENTRIES,
     KEYS,
     RELEASES,
+    REVOCATIONS,
     TABLES,
     TOKENS,
     WRONG_CODES,
+    CodeTry,
     KeyState,
     Reliance,
+    Revoked,
+    Sighting,
 )
 from keymanagement.kcvseal import SealedKcvInvalid
 from tests.support.journals import NOW, REQUEST, digest, intent, new_token, released
@@ -25,6 +30,13 @@ from tests.support.journals import NOW, REQUEST, digest, intent, new_token, rele
 NEXT = "B" * 24
 COLUMNS = [(table, name) for table in (*TABLES, HEADS) for name in (*table.columns, "mac")]
 Value = str | int | bytes | None
+ADDED = [table.name for table in TABLES if table.since > 1]
+FORMER = (
+    "PRAGMA user_version = 1",
+    *(f"DROP TABLE {name}" for name in ADDED),
+    *(f"DELETE FROM heads WHERE name = '{name}'" for name in ADDED),  # noqa: S608
+)
+"""What makes a journal of version 1 of a present one."""
 
 
 @pytest.fixture
@@ -41,7 +53,10 @@ def path(tmp_path: Path, kek: bytes) -> Path:
                 Reliance("credential", "p-1", 1, digest("other"), digest("key")),
             ]
         )
+        journal.revoke(Revoked("person", "p-9", 4, digest("revocation")))
         journal.count_wrong_code(REQUEST)
+        journal.begin_try(CodeTry(digest("first"), REQUEST, "0.mac"), most=1)
+        journal.right_code(digest("first"))
         journal.verify()
     return file
 
@@ -113,8 +128,35 @@ Use = Callable[[Journal], object]
         (TOKENS, "value", lambda journal: journal.token_for(digest("first"))),
         (TOKENS, "krd_nonce", lambda journal: journal.tokens_of(REQUEST)),
         (ENTRIES, "seq", lambda journal: journal.known_identity("terminal", "ATM-0001")),
+        (ENTRIES, "seq", lambda journal: journal.known_seqs("terminal", ["ATM-0001"])),
+        (
+            ENTRIES,
+            "digest",
+            lambda journal: journal.observe(
+                [Sighting(Reliance("terminal", "ATM-0001", 2, digest("x"), digest("x")), True)]
+            ),
+        ),
+        (
+            REVOCATIONS,
+            "seq",
+            lambda journal: journal.revoke(Revoked("person", "p-9", 5, digest("another"))),
+        ),
+        (
+            REVOCATIONS,
+            "seq",
+            lambda journal: journal.rely_on(
+                [Reliance("person", "p-9", 5, digest("entry"), digest("key"))]
+            ),
+        ),
         (WRONG_CODES, "used", lambda journal: journal.wrong_codes(REQUEST)),
         (WRONG_CODES, "used", lambda journal: journal.count_wrong_code(REQUEST)),
+        (CODE_TRIES, "wrong", lambda journal: journal.wrong_tries(REQUEST)),
+        (CODE_TRIES, "wrong", lambda journal: journal.right_code(digest("first"))),
+        (
+            CODE_TRIES,
+            "wrong",
+            lambda journal: journal.begin_try(CodeTry(digest("next"), REQUEST, "0.mac"), most=1),
+        ),
         (
             ENTRIES,
             "seq",
@@ -147,7 +189,7 @@ def test_a_text_that_is_not_utf8_is_noticed(path: Path, kek: bytes) -> None:
         opened_and_verified(path, kek)
 
 
-@pytest.mark.parametrize("table", ["tokens", "entries"])
+@pytest.mark.parametrize("table", ["tokens", "entries", "revocations"])
 def test_a_deleted_row_is_noticed_at_the_start(table: str, path: Path, kek: bytes) -> None:
     """A row that is gone is missed when the journal is opened."""
     edit(path, f"DELETE FROM {table} WHERE rowid = (SELECT min(rowid) FROM {table})")  # noqa: S608
@@ -187,7 +229,27 @@ def test_a_sealed_kcv_moved_to_another_request_does_not_open(path: Path, kek: by
 
 def test_a_journal_of_another_version_is_not_opened(path: Path, kek: bytes) -> None:
     """A later version's journal is not read by this one."""
-    edit(path, "PRAGMA user_version = 2")
+    edit(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(JournalCorrupt):
+        Journal(path, kek)
+
+
+def test_a_journal_of_the_former_version_is_brought_up(path: Path, kek: bytes) -> None:
+    """One without revocations opens, keeps all that it holds, and remembers revocations."""
+    edit(path, *FORMER)
+    with Journal(path, kek) as journal:
+        journal.verify()
+        assert journal.key_of(REQUEST) is not None
+        assert journal.known_seqs("terminal", ["ATM-0001"]) == {"ATM-0001": 1}
+        assert journal.revoke(Revoked("person", "p-9", 4, digest("revocation")))
+    with Journal(path, kek) as again:
+        assert not again.revoke(Revoked("person", "p-9", 4, digest("revocation")))
+        again.verify()
+
+
+def test_a_former_journal_with_deleted_rows_is_not_brought_up(path: Path, kek: bytes) -> None:
+    """What was missed at the start before is missed on the way up as well."""
+    edit(path, *FORMER, "DELETE FROM entries")
     with pytest.raises(JournalCorrupt):
         Journal(path, kek)
 

@@ -2,9 +2,10 @@
 
     python -m tests.replay.record
 
-Runs real ceremonies, one for each final stage, and a registry synchronisation, and writes their
-histories next to this file. A change of the workflows that cannot replay the old histories needs
-a version marker (`workflow.patched`); record anew only when no workflow of the old kind is open.
+Runs real ceremonies, one for each final stage, a registry synchronisation and a showing of the
+registry to the key worker, and writes their histories next to this file. A change of the workflows
+that cannot replay the old histories needs a version marker (`workflow.patched`); record anew only
+when no workflow of the old kind is open.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from typing import Any, Final
 from temporalio.client import Client, WorkflowHandle
 
 from ceremony import names
-from ceremony.messages import CodeRequest, SyncOrder
+from ceremony.messages import CodeRequest, NotesOrder, SyncOrder
 from ceremony.stages import Stage
 from ceremony.state import ATTEMPTS
 from engine.client import connect
@@ -112,6 +113,16 @@ async def registry_sync(stage: Backstage, client: Client) -> WorkflowHandle[Any,
     )
 
 
+async def registry_notes(stage: Backstage, client: Client) -> WorkflowHandle[Any, Any]:
+    """The key worker is shown all of the registry."""
+    return await client.start_workflow(
+        names.REGISTRY_NOTES,
+        NotesOrder(parts=("revocations", "persons", "terminals")),
+        id=names.registry_notes_id("recorded"),
+        task_queue=names.CEREMONY_QUEUE,
+    )
+
+
 SCENES: Final[tuple[Scene, ...]] = (
     loaded,
     rejected,
@@ -119,6 +130,7 @@ SCENES: Final[tuple[Scene, ...]] = (
     failed,
     unconfirmed,
     registry_sync,
+    registry_notes,
 )
 
 

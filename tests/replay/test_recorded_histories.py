@@ -13,16 +13,19 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from ceremony.encoding import from_b64
-from ceremony.messages import LoadingResult, SyncReport
+from ceremony.messages import LoadingResult, NotesReport, SyncReport
 from ceremony.stages import FINAL
 from engine.converter import data_converter
 from tests.replay.changed_workflows import SettlesEarly, TellsNobody, WaitsFirst
 from tests.replay.record import HISTORIES, IDENTITY, SCENES
 from worker import workflow_runner
 from workflows.loading_request import LoadingRequest
+from workflows.registry_notes import RegistryNotes
 from workflows.registry_sync import RegistrySync
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
+FORMER_SYNC = "registry_sync_before_notes"
+"""One that began before synchronisations showed the key worker anything."""
 
 
 def history_of(path: Path) -> WorkflowHistory:
@@ -59,17 +62,22 @@ def texts_in(value: Any, name: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path) -> None:
     """Workflows that are under way when a new version is deployed go on with it."""
-    await replayer(LoadingRequest, RegistrySync).replay_workflow(history_of(path))
+    every = replayer(LoadingRequest, RegistrySync, RegistryNotes)
+    await every.replay_workflow(history_of(path))
 
 
 def test_every_ending_is_recorded() -> None:
-    """There is a history for each final stage, and one of a synchronisation."""
+    """There is a history for each final stage, and of synchronisations and what they showed."""
     results = {path.stem: result_of(path) for path in RECORDED}
-    report = SyncReport.model_validate(results.pop("registry_sync"))
-    assert (report.changed, len(report.refused), len(report.ended)) == (2, 1, 1)
+    for sync in ("registry_sync", FORMER_SYNC):
+        report = SyncReport.model_validate(results.pop(sync))
+        assert (report.changed, len(report.refused), len(report.ended)) == (2, 1, 1)
+    notes = NotesReport.model_validate(results.pop("registry_notes"))
+    assert (notes.noted, notes.refused) == (5, 0)
     stages = {name: LoadingResult.model_validate(one).stage for name, one in results.items()}
     assert {name.upper() for name in stages} == set(stages.values()) == FINAL
-    assert {path.stem for path in RECORDED} == {scene.__name__ for scene in SCENES} | {"expired"}
+    recorded = {path.stem for path in RECORDED} - {FORMER_SYNC}
+    assert recorded == {scene.__name__ for scene in SCENES} | {"expired"}
 
 
 @pytest.mark.parametrize("changed", [SettlesEarly, TellsNobody, WaitsFirst])

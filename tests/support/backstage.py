@@ -37,6 +37,7 @@ from ceremony.verification import Verified
 from engine import searchattributes
 from keymanagement.journal import Journal
 from keymanagement.kdh import DevelopmentKdh, KdhIdentity, make_development_kdh
+from keymanagement.registrymemory import RegistryMemory
 from keymanagement.release import KeyRelease, ReleasePolicy
 from keymanagement.releaserecord import RecordSigner
 from keymanagement.settlement import KeySettlement
@@ -222,9 +223,18 @@ class Backstage:
             clock=self.clock,
         )
 
+    def memory_of_registry(self) -> RegistryMemory:
+        """The key worker's memory of the registry."""
+        return RegistryMemory(
+            trust=self.world.trust,
+            journal=self.journal,
+            archive=RecordsArchive(self.database),
+            clock=self.clock,
+        )
+
     def keys(self) -> WorkerParts:
         """The key worker's parts."""
-        keys = KeyWorker(self.release(), self.settlement())
+        keys = KeyWorker(self.release(), self.settlement(), self.memory_of_registry())
         return key_work(keys)
 
     @contextlib.asynccontextmanager

@@ -5,7 +5,15 @@ from typing import Any
 
 from ceremony.checks import Facts
 from ceremony.reasons import Reason
-from ceremony.reducer import advance, code_sent, expired, open_request, released, settled
+from ceremony.reducer import (
+    advance,
+    code_sent,
+    expired,
+    open_request,
+    release_refused,
+    released,
+    settled,
+)
 from ceremony.stages import Stage
 from ceremony.standing import Standing
 from ceremony.state import CeremonyState, Verdict
@@ -95,7 +103,13 @@ class Drive:
 
     def release(self, token_digest: str = SAMPLE_DIGEST) -> None:
         """Let the key worker release."""
-        self.state = released(self.state, token_digest)
+        assert self.confirmation is not None
+        self.state = released(self.state, self.confirmation.digest, token_digest)
+
+    def mistype(self, tries: int = 0) -> None:
+        """Let the terminal confirm with an approval code that the key worker finds wrong."""
+        self.confirm()
+        self.state = release_refused(self.state, Reason.APPROVAL_CODE_WRONG, tries)
 
     def settle(self, *, active: bool = True) -> None:
         """Let the terminal's receipt arrive and the key worker settle it."""

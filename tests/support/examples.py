@@ -18,6 +18,7 @@ from ceremony.signing import payload_bytes
 from ceremony.statements import (
     ReleaseRecordPayload,
     RemovalOrderPayload,
+    RevocationPayload,
     request_id_of,
 )
 from ceremony.verification import peek
@@ -133,7 +134,18 @@ def _examples(world: World, record: SigningKey) -> dict[str, str]:
         "login": world.login().text,
         "removal-order": JwkSigner(world.officers[0]).sign(order),
         "release-record": by_record_key.sign(release),
+        "revocation": JwkSigner(world.officers[0]).sign(_revocation(world)),
     }
+
+
+def _revocation(world: World) -> RevocationPayload:
+    return RevocationPayload(
+        **world.common(),
+        person=world.second.person,
+        terminal_no=None,
+        seq=1,
+        reason_code="lost-phone",
+    )
 
 
 def _shown(text: str) -> str:

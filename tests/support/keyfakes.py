@@ -7,6 +7,7 @@ from typing import Any, Final
 from ceremony.codes import TypedCode
 from ceremony.qr import QrContents
 from ceremony.release_rule import Entries
+from ceremony.revocations import Subject
 from ceremony.verification import Verified
 from keymanagement.archive import ArchivedStatement
 from keymanagement.journalrows import HeldKey, IssuedToken
@@ -19,11 +20,17 @@ KEK: Final = bytes(range(32))
 
 @dataclass
 class MemoryArchive:
-    """An archive in memory; `tokens`, `keys` and `settled` are what was published, in order."""
+    """An archive in memory; `tokens`, `keys` and `settled` are what was published, in order.
+
+    `registry` is what is in force; `shown` what else is on record, by subject and `seq`, and
+    `revoked` the revocations by digest.
+    """
 
     statements: dict[str, ArchivedStatement] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     registry: dict[str, Entries] = field(default_factory=dict)
+    shown: dict[tuple[Subject, str], dict[int, str]] = field(default_factory=dict)
+    revoked: dict[str, str] = field(default_factory=dict)
     tokens: list[IssuedToken] = field(default_factory=list)
     keys: list[HeldKey] = field(default_factory=list)
     settled: list[tuple[HeldKey, str | None, tuple[HeldKey, ...]]] = field(default_factory=list)
@@ -40,6 +47,24 @@ class MemoryArchive:
         """See `keymanagement.archive.Archive`."""
         entries = self.registry.get(terminal_no)
         return None if entries is None else entries.terminal
+
+    def newest(self, subject: Subject, after: str, limit: int) -> list[tuple[str, int]]:
+        """See `keymanagement.archive.Archive`."""
+        found = {name: max(rows) for (one, name), rows in self.shown.items() if one is subject}
+        return sorted((name, seq) for name, seq in found.items() if name > after)[:limit]
+
+    def entries_above(self, subject: Subject, name: str, seq: int) -> list[str]:
+        """See `keymanagement.archive.Archive`."""
+        return [text for one, text in sorted(self.shown[subject, name].items()) if one > seq]
+
+    def revocations_of(self, subject: Subject, name: str) -> list[str]:
+        """See `keymanagement.archive.Archive`; here all of them, whoever they are about."""
+        del subject, name
+        return list(self.revoked.values())
+
+    def revocations(self, after: str, limit: int) -> list[tuple[str, str]]:
+        """See `keymanagement.archive.Archive`."""
+        return sorted(one for one in self.revoked.items() if one[0] > after)[:limit]
 
     def has_ended(self, request_id: str) -> bool:
         """See `keymanagement.archive.Archive`."""

@@ -93,7 +93,11 @@ class MemoryCeremonies:
     @cached_property
     def _keys(self) -> KeyWorker:
         # Reading the KDH key takes half a second, and most tests release nothing.
-        return KeyWorker(self.backstage.release(), self.backstage.settlement())
+        return KeyWorker(
+            self.backstage.release(),
+            self.backstage.settlement(),
+            self.backstage.memory_of_registry(),
+        )
 
     def expire(self, terminal_no: str) -> None:
         """Let the stage's deadline pass."""

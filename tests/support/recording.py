@@ -139,6 +139,11 @@ class Recording:
         self.state = recorded.state
         return recorded
 
+    def tried(self, code: str | None = None, **bent: Any) -> Recorded:
+        """Record a confirmation with this approval code, and what the key worker answers."""
+        checked = self.confirm(code, **bent)
+        return self.release() if checked.verdict.accepted else checked
+
     def released(self) -> Recorded:
         """Go all the way to a released key."""
         self.apply()

@@ -7,7 +7,7 @@ import pytest
 
 from ceremony.codes import TypedCode
 from ceremony.reasons import Reason
-from ceremony.release_rule import Grant, ReleaseRefused, may_release
+from ceremony.release_rule import Grant, ReleaseRefused, confirmed, may_release
 from ceremony.statements import request_id_of
 from tests.support.world import World
 
@@ -34,7 +34,8 @@ class ReleaseCase:
 
     def ask(self) -> Grant:
         """Ask the rule."""
-        return may_release(self.statements, self.entries, self.trust, self.secrets, now=self.now)
+        proved = may_release(self.statements, self.entries, self.trust, self.secrets, now=self.now)
+        return confirmed(proved, self.statements.approval_code, self.secrets)
 
     def give(self, **statements: Any) -> None:
         """Replace what the key worker is asked with."""

@@ -174,11 +174,16 @@ class CeremonySystem:
             token = self.worker.release(case, entries, self.request_id, now=self.world.now)
         except ReleaseRefused as refusal:
             self.refusals.append(refusal.reason)
-            lost = before is Stage.AWAITING_CONFIRMATION
+            self.verdicts[confirmation.digest] = Verdict(
+                kind=Kind.CONFIRMATION, digest=confirmation.digest, reasons=(refusal.reason,)
+            )
             after = release_refused(self.state, refusal.reason)
+            mistyped = refusal.reason is Reason.APPROVAL_CODE_WRONG and after.tries_left > 0
+            lost = before is Stage.AWAITING_CONFIRMATION and not mistyped
             self._to(after, {Stage.FAILED if lost else before})
             return
-        self._to(released(self.state, token), {Stage.AWAITING_RECEIPT})
+        after = released(self.state, confirmation.digest, token)
+        self._to(after, {Stage.AWAITING_RECEIPT})
 
     def _settle(self, receipt: Verified[Any]) -> None:
         active = self.worker.active(receipt.payload)

@@ -36,6 +36,8 @@ QUEUE_OF: Final[Mapping[str, str]] = {
     "synchronise": names.CEREMONY_QUEUE,
     "release_key": names.KEYS_QUEUE,
     "settle_key": names.KEYS_QUEUE,
+    "note_revocation": names.KEYS_QUEUE,
+    "note_registry": names.KEYS_QUEUE,
 }
 """Every activity of every queue."""
 

@@ -207,6 +207,8 @@ async def test_the_history_names_every_step(told: Load) -> None:
         "record decision",
         "SMS notice: approved",
         "record confirmation",
+        "key worker: release",
+        "record release",
         "record confirmation",
         "key worker: release",
         "record release",

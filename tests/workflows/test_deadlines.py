@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ceremony.messages import CodeRequest
+from ceremony.messages import CodeRequest, SettleCommand
 from ceremony.names import SIGNAL_CODE_REQUESTED
 from ceremony.reasons import Reason
 from ceremony.stages import Stage
@@ -57,6 +57,29 @@ async def test_a_key_without_a_receipt_is_kept_unconfirmed(skipping: Skipping) -
     assert key is not None
     assert key.state is KeyState.UNCONFIRMED
     assert load.sms()[-1] == "ended"
+
+
+async def test_a_key_whose_receipt_came_elsewhere_is_loaded_at_the_deadline(
+    skipping: Skipping,
+) -> None:
+    """The key worker has the receipt and this workflow never saw it: LOADED, with the KCV."""
+    load = await (await skipping.open()).to(Stage.AWAITING_RECEIPT)
+    stage, token = skipping.stage, load.tokens()[0].token_digest
+    kcv = stage.journal.kcv_of(load.request_id)
+    receipt = stage.world.receipt(load.confirmation, token_digest=token, kcv=kcv)
+    settled = stage.settlement().settle(
+        SettleCommand(
+            request_id=load.request_id,
+            terminal_no=load.row.terminal_no,
+            receipt=stage.file(receipt).digest,
+        )
+    )
+    assert settled.active
+    await skipping.ended_after(load, await skipping.now())
+    result = await load.result()
+    assert (result.stage, result.reason, result.kcv) == (Stage.LOADED, Reason.LOADED, kcv)
+    assert (load.row.stage, load.row.kcv) == (Stage.LOADED, kcv)
+    assert ("key-settled", Reason.LOADED) in load.events()
 
 
 async def test_a_later_stage_keeps_its_own_deadline(skipping: Skipping) -> None:

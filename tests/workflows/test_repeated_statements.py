@@ -6,6 +6,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
 from cryptography.hazmat.primitives.hashes import SHA256
+from sqlalchemy import delete
 from temporalio.client import Client, WorkflowHandle
 
 from ceremony.encoding import from_b64url
@@ -17,6 +18,7 @@ from ceremony.statements import Kind
 from keymanagement.checkvalue import key_check_value
 from keymanagement.port import KeyAlgorithm
 from records import verdicts
+from records.tables.key import KeyRow, KeyState
 from records.tables.token import TokenRow
 from tests.support.backstage import Backstage
 from tests.support.identities import Terminal
@@ -84,6 +86,55 @@ async def test_the_same_confirmation_twice_gives_one_token(
     await load.result()
     assert len(load.tokens()) == 1
     assert await scheduled(load.handle, "release_key") == 1
+
+
+async def test_a_confirmation_whose_answer_was_not_found_is_heard_again(
+    running: Backstage, client: Client
+) -> None:
+    """A token planted in place of the key worker's: no verdict; with it gone, the same token."""
+    load = await (await Load.open(running, client)).to(Stage.AWAITING_CONFIRMATION)
+    confirmation = running.world.confirmation(load.application)
+    code = running.world.approval_code(load.request)
+    filed = running.file_confirmation(confirmation, code=code)
+    number = load.row.terminal_no
+    with running.database.write() as session:
+        session.add(
+            KeyRow(
+                request_id=load.request_id,
+                terminal_no=number,
+                algorithm="AES-128",
+                host_block=b"planted",
+                state=KeyState.RELEASED,
+                release_record="planted",
+                released_at=1,
+            )
+        )
+        session.flush()
+        session.add(
+            TokenRow(
+                confirmation_digest=confirmation.digest,
+                request_id=load.request_id,
+                ordinal=1,
+                format="oaep-jws",
+                key_algorithm="AES-128",
+                value="planted",
+                token_digest=UNKNOWN_DIGEST,
+                issued_at=1,
+            )
+        )
+    await running.send(load.handle, Kind.CONFIRMATION, filed)
+    dropped = ("answer-dropped", Reason.TOKEN_UNKNOWN)
+    await running.until(lambda: dropped in load.events() or None)
+    with running.database.write() as session:
+        assert verdicts.find(session, confirmation.digest) is None
+        for row in (TokenRow, KeyRow):
+            session.connection().execute(delete(row))
+    await running.send(load.handle, Kind.CONFIRMATION, filed)
+    verdict = await running.verdict(confirmation.digest)
+    assert (verdict.accepted, verdict.stage) == (True, Stage.AWAITING_RECEIPT)
+    token = running.journal.token_for(confirmation.digest)
+    assert token is not None
+    assert [one.token_digest for one in load.tokens()] == [token.token_digest]
 
 
 async def test_a_repeated_request_goes_on(running: Backstage, client: Client) -> None:

@@ -1,0 +1,27 @@
+"""An officer's own key on the command line, held against the trust file before it signs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ceremony.keys import SigningKey
+from ceremony.trust import Trust
+from commands.homefolder import HomeError, read_key
+
+TrustFile = Annotated[
+    Path | None, typer.Option("--trust", help="The trust file; the home's by default.")
+]
+OfficerKey = Annotated[Path, typer.Option("--key", help="The officer's private JWK.")]
+
+
+def officer_key(path: Path, trust: Trust) -> SigningKey:
+    """An officer's key that the trust file knows.
+
+    Raises:
+        HomeError: if it is missing, unusable or unknown.
+    """
+    key = read_key(path)
+    if key.kid not in {one.public_key.kid for one in trust.officer_keys}:
+        raise HomeError(f"The key at {path} is no officer's.")
+    return key
