@@ -7,6 +7,9 @@ the statement's digest: a retry, a reset or a second worker reads what the first
 Whoever writes to Temporal may call any of these with any state and any answer of the key worker's.
 A state counts as far as the recorded verdicts justify it, an answer only if the key worker
 published the same. What is left to the forger is to deny.
+
+A passed timeout interrupts none of them: raised between any two lines of a thread, it could leave
+a lock held. What goes on regardless ends soon, and is found by the next attempt.
 """
 
 import time
@@ -56,7 +59,7 @@ class CeremonyRecords:
         self._facts = facts
         self._clock = clock
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def record_opening(self, opening: Opening) -> Recorded:
         """Open the loading request of a `request` statement, or record why it cannot be."""
         with self._database.write() as session:
@@ -77,7 +80,7 @@ class CeremonyRecords:
             projector.begin(session, recorded.state, now, now=int(self._clock()))
             return self._write(session, recorded, submission)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def record_statement(self, step: StatementStep) -> Recorded:
         """Judge one statement against a state and record the verdict.
 
@@ -104,7 +107,7 @@ class CeremonyRecords:
             self._count(session, state, recorded, submission)
             return self._write(session, recorded, submission)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def record_release(self, step: ReleaseStep) -> Recorded:
         """Record the key worker's answer to a confirmation, and with it the verdict.
 
@@ -129,7 +132,7 @@ class CeremonyRecords:
             self._count(session, state, recorded, submission)
             return self._write(session, recorded, submission)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def record_settlement(self, step: SettlementStep) -> CeremonyState:
         """Record how the key worker settled the key after a receipt.
 
@@ -150,7 +153,7 @@ class CeremonyRecords:
                 return self._unanswered(session, claimed, "", Reason.WRONG_STAGE).state
             return self._event(session, after, "key-settled", ActorKind.KEY_WORKER)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def record_event(self, step: EventStep) -> CeremonyState:
         """Record a passed deadline, or what a changed registry means for this request.
 

@@ -1,4 +1,7 @@
-"""The key worker's activities: release, re-wrap, settle, and look at the registry; no others."""
+"""The key worker's activities: release, re-wrap, settle, and look at the registry; no others.
+
+A passed timeout interrupts none of them in the middle: the next attempt finds what they wrote.
+"""
 
 from temporalio import activity
 
@@ -28,22 +31,22 @@ class KeyWorker:
         self._settlement = settlement
         self._memory = memory
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def release_key(self, command: ReleaseCommand) -> ReleaseOutcome:
         """Release or re-wrap the key that a confirmation asks for, or say why not."""
         return self._release.release(command)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def settle_key(self, command: SettleCommand) -> Settlement:
         """Settle a released key by its receipt, or as unconfirmed if none came."""
         return self._settlement.settle(command)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def note_revocation(self, note: RevocationNote) -> RevocationNoted:
         """Remember for ever what an officer's revocation takes away, or say why not."""
         return self._memory.note_revocation(note)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def note_registry(self, page: RegistryPage) -> RegistryNoted:
         """Look at a page of the registry, and remember what is newer than what is known."""
         return self._memory.note_registry(page)

@@ -112,7 +112,7 @@ class SmsSender:
         self._clock = clock
         self._language: SmsLanguage = language
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def send_sms_code(self, command: SmsCodeCommand) -> str:
         """Send SMS code n to the terminal's first administrator.
 
@@ -144,7 +144,7 @@ class SmsSender:
             )
         )
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def send_notice(self, notice: Notice) -> str:
         """Tell the second administrator that a review waits, or the first how it goes.
 

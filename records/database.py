@@ -5,7 +5,7 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -45,7 +45,7 @@ class Database:
         self._readers = open_engine(url, Use.READ, busy_timeout_ms=busy_timeout_ms)
         self._writer = open_engine(url, Use.WRITE, busy_timeout_ms=busy_timeout_ms)
         self._one_writer = self.sqlite_path is not None
-        self._write_lock = threading.Lock()
+        self._write_lock = threading.RLock()
         self._lock_timeout = busy_timeout_ms / 1000
         self._inside = threading.local()
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="keyfill-records")
@@ -127,12 +127,14 @@ class Database:
     def _sole_writer(self) -> Iterator[None]:
         if getattr(self._inside, "write", False):
             raise RuntimeError("write() inside write() of the same thread")
-        if self._one_writer and not self._write_lock.acquire(timeout=self._lock_timeout):
-            raise DatabaseUnavailable("the writer is busy")
-        self._inside.write = True
         try:
+            if self._one_writer and not self._write_lock.acquire(timeout=self._lock_timeout):
+                raise DatabaseUnavailable("the writer is busy")
+            self._inside.write = True
             yield
         finally:
             self._inside.write = False
-            if self._one_writer:
+            # A thread may be interrupted the moment it has the lock (Temporal raises a passed
+            # timeout in it), before it could note so: the lock itself knows whether it is ours.
+            with suppress(RuntimeError):
                 self._write_lock.release()
