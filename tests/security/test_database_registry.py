@@ -1,5 +1,6 @@
 """A live database writer who edits the registry: entries are signed, columns an index."""
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -10,12 +11,14 @@ import pytest
 
 from ceremony.encoding import sha256_hex
 from ceremony.keys import SigningKey
+from ceremony.names import loading_request_id, registry_notes_id
 from ceremony.reasons import Reason
 from ceremony.registry import envelope_statements, seal_envelope
 from ceremony.signing import new_nonce, sign
 from ceremony.stages import Stage
 from ceremony.statements import CredentialEntry, PublicJwk, TerminalEntry
 from ceremony.verification import peek
+from commands import programs
 from tests.support.attacked import Bench, Person, Place
 from tests.support.genuine import CODE, Ceremony, digest_of
 from tests.support.trespass import Trespasser
@@ -262,25 +265,108 @@ async def test_an_old_registry_put_back_grants_nothing(bench: Bench) -> None:
         bench.restore(present)
 
 
-async def test_an_undone_revocation_counts_until_a_newer_entry_was_relied_on(bench: Bench) -> None:
-    """A revoked second administrator's row set active again: not prevented, and how far it goes.
+async def test_an_undone_revocation_counts_for_nothing_once_signed(bench: Bench) -> None:
+    """A revoked second administrator's row set active again, first unsigned, then with a signature.
 
-    What takes away needs no signature, so a database writer can give it back: together with the
-    revoked person's own key, and the other genuine approvals, a key comes out. It takes an entry
-    of a higher `seq` that a release relied on, the trust file's lowest `seq`, or the entry's own
-    expiry to end a grant against whoever writes to the database (docs/threat-model.md).
+    Unsigned it can be given back, and together with the revoked person's own key and the other
+    genuine approvals a key comes out. After an officer's revocation the key worker remembers:
+    the row set active again, and the revocation's own row deleted, give nothing back.
     """
     place = await bench.place()
-    digest = place.second.digest
+    undone = "UPDATE credential_entries SET state = 'active' WHERE digest = ?"
     with bench.rows() as rows:
-        rows.execute("UPDATE credential_entries SET state = 'revoked' WHERE digest = ?", (digest,))
+        rows.execute(undone.replace("active", "revoked"), (place.second.digest,))
     refused = await Ceremony(bench, place, bench.http(place), place.epp()).ask()
     assert refused.status_code == 403
     with bench.rows() as rows:
-        rows.execute("UPDATE credential_entries SET state = 'active' WHERE digest = ?", (digest,))
+        rows.execute(undone, (place.second.digest,))
     await _finished(bench, place)
-    load = await Ceremony.at(bench, Stage.AWAITING_RECEIPT, place)
-    assert load.account.states == ["released"]
+    load = await Ceremony.at(bench, Stage.LOADED, place)
+    assert load.account.states == ["active"]
+    await _finished(bench, place)
+
+    told = await _revoke(bench, place.second.person)
+    assert (told["seq"], told["state"]) == (1, "for-ever")
+    assert (await Ceremony(bench, place, bench.http(place), place.epp()).ask()).status_code == 403
+    with bench.rows() as rows:
+        rows.execute("DELETE FROM revocations")
+        rows.execute(undone, (place.second.digest,))
+    await _finished(bench, place)
+    await _refused(bench, place, Reason.ENTRY_REVOKED)
+    assert load.account.states == ["active"]
+
+
+async def test_a_revoked_terminal_put_back_grants_nothing(bench: Bench) -> None:
+    """A withdrawn terminal made current again after an officer's revocation of its entries.
+
+    The back office's own feed does not bring it back either, until it publishes a newer entry.
+    """
+    place = await bench.place()
+    told = await _revoke(bench, "--terminal", place.terminal_no)
+    assert (told["terminal_no"], told["state"]) == (place.terminal_no, "for-ever")
+    await _renewed(bench, await bench.place())
+    current = "SELECT count(*) FROM terminal_entries WHERE terminal_no = ? AND current"
+    assert bench.value(current, place.terminal_no) == 0
+    with bench.rows() as rows:
+        rows.execute(
+            "UPDATE terminal_entries SET current = 1 WHERE terminal_no = ?", (place.terminal_no,)
+        )
+    await _refused(bench, place, Reason.ENTRY_REVOKED)
+    await _finished(bench, place)
+    newer = await _renewed(bench, place)
+    await Ceremony.at(bench, Stage.LOADED, newer)
+
+
+async def test_an_older_entry_put_back_after_a_synchronisation_grants_nothing(
+    bench: Bench,
+) -> None:
+    """Entries put back that no release ever went beyond: a removed assignment, an old credential.
+
+    The synchronisation showed the newer ones to the key worker, which is enough.
+    """
+    place = await bench.place()
+    old = bench.backup()
+    newer = await _renewed(bench, place)
+    for table, column, value in (
+        ("credential_entries", "person", place.second.person),
+        ("terminal_entries", "terminal_no", place.terminal_no),
+    ):
+        present = bench.backup()
+        _replay(bench, old, table, column, value)
+        await _refused(bench, place if table == "credential_entries" else newer, Reason.SEQ_LOWERED)
+        await _finished(bench, place)
+        bench.restore(present)
+    assert not bench.ledger.account(place.terminal_no).keys
+    await Ceremony.at(bench, Stage.LOADED, newer)
+
+
+async def _refused(bench: Bench, place: Place, reason: Reason) -> None:
+    """Bring a new load to its confirmation; the key worker alone refuses it, for this reason."""
+    load = await Ceremony.at(bench, Stage.AWAITING_CONFIRMATION, place)
+    before = load.account
+    assert (await load.confirm()).status_code == 403
+    assert reason in bench.reasons(place.terminal_no)
+    assert load.stage is Stage.FAILED
+    assert load.account == before
+
+
+async def _revoke(bench: Bench, *subject: str) -> dict[str, Any]:
+    """Run `keyfill officers revoke`, as an officer does; gives what it tells."""
+    key = bench.home.officers / "officer-1.jwk"
+    process = await asyncio.create_subprocess_exec(
+        *(*programs.KEYFILL, "officers", "revoke", *subject, "--key", str(key)),
+        *("--reason", "lost-phone", "--yes", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        env={
+            **programs.environment(),
+            "KEYFILL_HOME": str(bench.home.path),
+            "KEYFILL_TEMPORAL_ADDRESS": bench.server.target.address,
+        },
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    told: dict[str, Any] = json.loads(output)
+    return told
 
 
 def _file(bench: Bench, load: Ceremony, text: str) -> None:
@@ -311,7 +397,9 @@ async def _renewed(bench: Bench, place: Place) -> Place:
     said = peek(envelope_statements(str(bench.value(sql, place.terminal_no)))[0]).payload
     newer = {**said.model_dump(), "nonce": new_nonce(), "seq": 2, "branch": "Elsewhere"}
     bench.publish(TerminalEntry(**newer))
-    assert (await bench.synchronise()).changed == 1
+    report = await bench.synchronise()
+    assert report.added + report.changed == 1
+    await bench.client.get_workflow_handle(registry_notes_id(report.run_id)).result()
     return Place(place.terminal_no, place.folder, place.device, place.first, second, place.address)
 
 
@@ -326,6 +414,4 @@ def _replay(bench: Bench, old: sqlite3.Connection, table: str, column: str, valu
 
 async def _finished(bench: Bench, place: Place) -> None:
     """Wait until the terminal's workflow has closed."""
-    from ceremony.names import loading_request_id
-
     await bench.client.get_workflow_handle(loading_request_id(place.terminal_no)).result()

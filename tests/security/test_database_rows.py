@@ -241,36 +241,55 @@ async def test_attempts_reset_between_guesses_do_not_make_more_of_them(bench: Be
     assert not load.account.keys
 
 
-async def test_both_hands_and_the_device_key_find_the_approval_code(
+async def test_both_hands_and_the_device_key_do_not_find_the_approval_code(
     bench: Bench, trespasser: Trespasser
 ) -> None:
-    """The approval code guessed at the ceremony worker: not prevented, and how far it goes.
+    """The approval code guessed with the device key, Temporal and the database together.
 
-    It takes the device key, Temporal and the database together: the API makes a MAC of each guess,
-    `record_statement` judges it for a workflow of the forger's own, the count is deleted. No guess
-    reaches the key worker, which counts by itself, but the right one. What comes out is the key
-    that two genuine approvals were given for, to the EPP that they name: without the first
-    administrator at the terminal. The API lets 120 guesses a minute through; an approval lives an
-    hour (docs/threat-model.md).
+    The API makes a MAC of each guess. `record_statement`, called by a workflow of the forger's own
+    with every count deleted, tells a right guess from a wrong one in nothing. The key worker judges
+    three, and counts in its journal: neither deleted rows, nor a confirmation filed again with
+    another code, nor a workflow started again gives one more. Honest people need a new request.
     """
     load = await Ceremony.at(bench, Stage.AWAITING_CONFIRMATION)
     right = await load.approval_code()
     handle = trespasser.handle(load.place.terminal_no)
     state = await handle.query("status")
     await handle.terminate("attack")
-    judged = []
-    for step in (1, 2, 3, 4, 5, 6, 0):
+    judged, asked = [], []
+    for step in (1, 2, 3, 4, 0):
         code = f"{(int(right) + step) % 10_000:04}"
         assert (await load.confirm(code=code)).status_code == 409
         guess = {"state": state, "digest": load.digest("confirmation")}
         judged.append((await trespasser.call("record_statement", guess))["verdict"]["reasons"])
-        with bench.rows() as rows:
-            rows.execute("DELETE FROM attempts")
-    assert judged == [[Reason.APPROVAL_CODE_WRONG]] * 6 + [[]]
-    bench.expected.add(load.request_id)
-    answer = await trespasser.call("release_key", load.command())
-    assert answer["refused"] is None
-    assert load.account.states == ["released"]
+        asked.append(load.command())
+        _forget_tries(bench, load)
+    assert judged == [[]] * 5
+    assert not load.account.keys
+    told = []
+    for command in asked:
+        told.append((await trespasser.call("release_key", command))["refused"])
+        _forget_tries(bench, load)
+    assert told == [Reason.APPROVAL_CODE_WRONG] * 3 + [Reason.CONFIRMATION_TRIES_EXHAUSTED] * 2
+    # The code beside a judged confirmation exchanged for the right one's, and all of them again.
+    edge = EdgeSeal(Settings.for_role("keys", home=bench.home.path).secret("edge_key"))
+    first = asked[0]["confirmation"]
+    mac = edge.seal("approval", load.request_id, 0, first, right).mac
+    with bench.rows() as rows:
+        rows.execute("UPDATE submissions SET code_mac = ? WHERE digest = ?", (mac, first))
+    again = [one["refused"] for one in await trespasser.calls("release_key", asked)]
+    assert again == told
+    assert not load.account.keys
+
+
+def _forget_tries(bench: Bench, load: Ceremony) -> None:
+    """Delete what the records know of a request's confirmations."""
+    with bench.rows() as rows:
+        rows.execute("DELETE FROM attempts")
+        rows.execute(
+            "DELETE FROM verdicts WHERE request_id = ? AND kind = 'confirmation'",
+            (load.request_id,),
+        )
 
 
 async def test_planted_sessions_read_but_approve_nothing(bench: Bench) -> None:

@@ -27,6 +27,7 @@ MINE: Final = {
     "credential_entries": "person IN (:first, :second)",
     "terminal_entries": "terminal_no = :terminal",
     "enrolment_links": "person IN (:first, :second)",
+    "revocations": "name IN (:first, :second, :terminal)",
     "sync_runs": "true",
 }
 """What in each table is about one loading request, its terminal or its people."""

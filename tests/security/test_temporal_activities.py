@@ -1,14 +1,22 @@
 """A live Temporal writer who calls every activity of every queue from a workflow of their own."""
 
+import sqlite3
 import time
 from typing import Any
 
 import pytest
 
+from ceremony import names
+from ceremony.keys import SigningKey
+from ceremony.messages import Opening
 from ceremony.reasons import Reason
+from ceremony.registry import envelope_statements, seal_envelope
+from ceremony.signing import sign
 from ceremony.stages import Stage
+from ceremony.statements import PublicJwk, RevocationPayload
+from ceremony.verification import peek
 from tests.support.attacked import Bench
-from tests.support.genuine import NOTHING, Ceremony, digest_of
+from tests.support.genuine import NOTHING, Ceremony, common, digest_of
 from tests.support.trespass import GIVEN_UP, QUEUE_OF, Trespasser
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -95,7 +103,7 @@ async def test_key_worker_counts_guesses_by_itself(bench: Bench, trespasser: Tre
     """Approval codes guessed past the workflow: it is terminated, and release_key called directly.
 
     A technician with the device key confirms again and again with guessed codes, which the API
-    stores; the Temporal writer has each of them tried. After five the right code is no use either.
+    stores; the Temporal writer has each of them tried. After three the right code is no use either.
     """
     load = await Ceremony.at(bench, Stage.AWAITING_CONFIRMATION)
     right = await load.approval_code()
@@ -105,8 +113,8 @@ async def test_key_worker_counts_guesses_by_itself(bench: Bench, trespasser: Tre
     for code in (*wrong, right):
         assert (await load.confirm(code=code)).status_code == 409
         answers.append((await trespasser.call("release_key", load.command()))["refused"])
-    assert answers[:5] == [Reason.APPROVAL_CODE_WRONG] * 5
-    assert set(answers[5:]) == {Reason.CONFIRMATION_TRIES_EXHAUSTED}
+    assert answers[:3] == [Reason.APPROVAL_CODE_WRONG] * 3
+    assert set(answers[3:]) == {Reason.CONFIRMATION_TRIES_EXHAUSTED}
     assert not load.account.keys
 
 
@@ -165,17 +173,17 @@ async def test_settlement_believes_only_the_terminals_receipt(
     assert load.account.states == ["active", "retired"]
 
 
-async def test_forged_states_get_a_confirmation_checked_but_no_key(
+async def test_forged_states_and_answers_are_not_recorded(
     bench: Bench, trespasser: Trespasser
 ) -> None:
     """Activities record_* with made-up states: approved, released, settled, by the forger's word.
 
-    How far it goes: the projection can be made to show any stage, even LOADED, with any reason;
-    the key worker is not impressed, and no key row, token or SMS follows.
+    A state counts as far as the recorded verdicts justify it, a token or a settlement only if the
+    key worker published it: the request stays where it is, its pending statements unanswered, and
+    honest people finish the load.
     """
     load = await Ceremony.at(bench, Stage.AWAITING_REVIEW)
-    number, request_id = load.place.terminal_no, load.request_id
-    soon = int(time.time()) + 3_000
+    number, soon = load.place.terminal_no, int(time.time()) + 3_000
     approved = await state_of(
         trespasser,
         load,
@@ -186,30 +194,75 @@ async def test_forged_states_get_a_confirmation_checked_but_no_key(
     await trespasser.handle(number).terminate("attack")
     assert (await load.confirm(code="0000")).status_code == 409
     confirmation = load.digest("confirmation")
-    checked = await trespasser.call("record_statement", {"state": approved, "digest": confirmation})
-    assert checked["verdict"]["reasons"] in ([], [Reason.APPROVAL_CODE_WRONG])
     answer = await trespasser.call("release_key", load.command(decision=NOTHING))
     assert answer["refused"] == Reason.STATEMENT_MISSING
-    released = {**approved, "confirmation_digest": confirmation}
-    await trespasser.call(
-        "record_release",
-        {"state": released, "digest": confirmation, "outcome": {"token_digest": NOTHING}},
-    )
+    released = {"state": approved, "digest": confirmation, "outcome": {"token_digest": NOTHING}}
+    told = await trespasser.call("record_release", released)
+    assert told["verdict"]["reasons"] == [Reason.TOKEN_UNKNOWN]
     awaiting = {
-        **released,
+        **approved,
         "stage": Stage.AWAITING_RECEIPT,
+        "confirmation_digest": confirmation,
         "token_digest": NOTHING,
         "receipt_digest": NOTHING,
     }
-    settled = {"active": True, "reason": Reason.LOADED, "kcv": KCV}
-    await trespasser.call("record_settlement", {"state": awaiting, "settlement": settled})
-    await trespasser.call("record_event", {"state": awaiting, "event": "deadline"})
-    await trespasser.call(
-        "settle_key", {"request_id": request_id, "terminal_no": number, "receipt": NOTHING}
-    )
+    for active, kcv in ((True, KCV), (False, None)):
+        settled = {"active": active, "reason": Reason.LOADED, "kcv": kcv}
+        await trespasser.call("record_settlement", {"state": awaiting, "settlement": settled})
+    loaded = {**awaiting, "stage": Stage.LOADED, "reason": Reason.LOADED, "kcv": KCV}
+    for claimed in (approved, awaiting, loaded):
+        registry = {"state": {**claimed, "registry_digest": NOTHING}, "event": "registry"}
+        await trespasser.call("record_event", registry)
+    for event in ("deadline", "registry"):
+        await trespasser.call("record_event", {"state": loaded, "event": event})
+    late = await trespasser.call("record_statement", {"state": loaded, "digest": confirmation})
+    assert late["verdict"]["reasons"] == [Reason.WRONG_STAGE]
+    assert load.stage is Stage.AWAITING_REVIEW
+    sql = "SELECT count(*) FROM verdicts WHERE digest = ?"
+    assert bench.value(sql, confirmation) == 0
     assert not load.account.keys
-    assert bench.value("SELECT count(*) FROM keys WHERE request_id = ?", request_id) == 0
-    assert bench.value("SELECT count(*) FROM tokens WHERE request_id = ?", request_id) == 0
+    opening = Opening(request_id=load.request_id, terminal_no=number, digest=load.digest("request"))
+    await trespasser.client.start_workflow(
+        names.LOADING_REQUEST,
+        opening,
+        id=names.loading_request_id(number),
+        task_queue=names.CEREMONY_QUEUE,
+    )
+    await load.to(Stage.LOADED)
+
+
+async def test_forged_refusals_and_deadlines_deny_at_most(
+    bench: Bench, trespasser: Trespasser
+) -> None:
+    """Activities record_* with what the records cannot know: refusals, deadlines, tries used up.
+
+    How far it goes: a pending confirmation is recorded as refused, an open request as EXPIRED. No
+    key follows; a new request goes on.
+    """
+    place = await bench.place()
+    load = await Ceremony.at(bench, Stage.AWAITING_CONFIRMATION, place)
+    state = await state_of(trespasser, load, tries_left=0)
+    await trespasser.call("record_event", {"state": state, "event": "deadline"})
+    assert load.stage is Stage.EXPIRED
+    assert (await load.confirm()).status_code == 409
+    answer = await trespasser.call("release_key", load.command())
+    assert answer["refused"] == Reason.WRONG_STAGE
+    await trespasser.handle(place.terminal_no).terminate("attack")
+    other = await Ceremony.at(bench, Stage.AWAITING_CONFIRMATION, place)
+    state = await state_of(trespasser, other)
+    await trespasser.handle(place.terminal_no).terminate("attack")
+    assert (await other.confirm()).status_code == 409
+    refusal = {
+        "state": state,
+        "digest": other.digest("confirmation"),
+        "outcome": {"refused": Reason.REGISTRY_CHANGED},
+    }
+    told = await trespasser.call("record_release", refusal)
+    assert told["state"]["stage"] == Stage.FAILED
+    answer = await trespasser.call("release_key", other.command())
+    assert answer["refused"] == Reason.WRONG_STAGE
+    assert not other.account.keys
+    await Ceremony.at(bench, Stage.LOADED, place)
 
 
 async def test_a_forged_opening_opens_nothing(bench: Bench, trespasser: Trespasser) -> None:
@@ -237,3 +290,89 @@ async def test_synchronising_on_order_changes_nothing(bench: Bench, trespasser: 
     refused = await trespasser.call("synchronise", {"order": None, "source": "/etc/passwd"})
     assert GIVEN_UP in refused
     await load.to(Stage.LOADED)
+
+
+async def test_forged_notes_of_the_registry_take_nothing_away(
+    bench: Bench, trespasser: Trespasser
+) -> None:
+    """Activities note_revocation and note_registry with all that no officer or feed has signed.
+
+    Revocations by administrators, the terminal, the feed and strangers, for another deployment,
+    altered, other statements, nonsense; and rows planted for it to look at: newer entries that are
+    self-signed, signed by one officer, by a stranger's feed, and a forged revocation on record. An
+    approved load goes on to its key.
+    """
+    load = await Ceremony.at(bench, Stage.AWAITING_CONFIRMATION)
+    place, stranger = load.place, SigningKey.generate()
+    said = {"person": place.second.person, "terminal_no": None, "seq": 9, "reason_code": "left"}
+    payload = RevocationPayload(**{**common(), **said})
+    genuine = sign(payload, bench.officers[0])
+    head, body, signature = sign(RevocationPayload(**{**common(), **said}), stranger).split(".")
+    forged = [
+        *(sign(payload, one) for one in (place.first.key, place.second.key, place.device)),
+        sign(payload, bench.feed),
+        f"{genuine.split('.')[0]}.{body}.{signature}",
+        f"{head}.{body}.{genuine.split('.')[2]}",
+        sign(payload.model_copy(update={"aud": "elsewhere"}), bench.officers[0]),
+        load.said["decision"],
+        place.second.envelope,
+        "nonsense",
+        "",
+    ]
+    answers = await trespasser.calls("note_revocation", [{"statement": one} for one in forged])
+    assert all(answer["refused"] for answer in answers)
+    parts = ("revocations", "persons", "terminals")
+    pages = [{"part": part} for part in parts]
+    await trespasser.calls("note_registry", pages)
+    with bench.rows() as rows:
+        _plant(rows, bench, load, forged[0])
+    looked = await trespasser.calls("note_registry", pages)
+    assert [(page["noted"], page["refused"]) for page in looked] == [(0, 1), (0, 2), (0, 1)]
+    for page in ({"part": "keys"}, {"part": "terminals", "seq": 9}, {}):
+        assert GIVEN_UP in await trespasser.call("note_registry", page)
+    with bench.rows() as rows:
+        _uproot(rows)
+    await load.to(Stage.LOADED)
+
+
+def _plant(rows: sqlite3.Connection, bench: Bench, load: Ceremony, revocation: str) -> None:
+    """Put newer entries and a revocation on record that look good, but for their signatures."""
+    place, mine = load.place, SigningKey.generate()
+    for person, signers in ((place.first, (mine,)), (place.second, (mine, bench.officers[0]))):
+        entry = peek(envelope_statements(person.envelope)[0]).payload.model_copy(
+            update={"seq": 9, "public_key": PublicJwk.model_validate(mine.public.jwk)}
+        )
+        envelope = seal_envelope([sign(entry, one) for one in signers])
+        _copy(rows, "credential_entries", "person", person.person, envelope, "state", "superseded")
+    sql = "SELECT envelope FROM terminal_entries WHERE terminal_no = ? AND current"
+    known = str(bench.value(sql, place.terminal_no))
+    entry = peek(envelope_statements(known)[0]).payload.model_copy(update={"seq": 9})
+    envelope = seal_envelope([sign(entry, mine)])
+    _copy(rows, "terminal_entries", "terminal_no", place.terminal_no, envelope, "current", 0)
+    rows.execute(
+        "INSERT INTO revocations VALUES (?, 'person', ?, 9, 'left', 'kid', ?, 1)",
+        (f"planted {digest_of(revocation)}", place.second.person, revocation),
+    )
+
+
+def _copy(
+    rows: sqlite3.Connection,
+    table: str,
+    column: str,
+    subject: str,
+    envelope: str,
+    state: str,
+    value: object,
+) -> None:
+    """Copy a subject's row under another digest, with seq 9, this envelope, and out of force."""
+    names = [str(one[1]) for one in rows.execute(f"PRAGMA table_info({table})")]
+    (found,) = rows.execute(f"SELECT * FROM {table} WHERE {column} = ?", (subject,)).fetchall()  # noqa: S608
+    row = dict(zip(names, found, strict=True))
+    row |= {"digest": f"planted {row['digest']}", "seq": 9, "envelope": envelope, state: value}
+    marks = ", ".join("?" for _ in row)
+    rows.execute(f"INSERT INTO {table} VALUES ({marks})", tuple(row.values()))  # noqa: S608
+
+
+def _uproot(rows: sqlite3.Connection) -> None:
+    for table in ("credential_entries", "terminal_entries", "revocations"):
+        rows.execute(f"DELETE FROM {table} WHERE digest LIKE 'planted %'")  # noqa: S608

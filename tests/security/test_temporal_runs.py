@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import pytest
-import pytest_asyncio
 from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.service import RPCError
@@ -191,8 +190,8 @@ async def test_cancelled_workflows_release_nothing_and_lose_nothing(
     assert third.account.keys[first.request_id][0] == "active"
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def rogue_key_worker(bench: Bench) -> AsyncIterator[Bench]:
+@asynccontextmanager
+async def rogue_key_worker(bench: Bench) -> AsyncIterator[None]:
     """Nobody but a rogue worker polls the key worker's queue, and says yes to everything."""
     await bench.stop("keys")
     with ThreadPoolExecutor(2) as executor:
@@ -202,7 +201,7 @@ async def rogue_key_worker(bench: Bench) -> AsyncIterator[Bench]:
             activities=[release_key, settle_key],
             activity_executor=executor,
         ):
-            yield bench
+            yield
     await bench.start_worker("keys")
 
 
@@ -218,25 +217,31 @@ def settle_key(command: SettleCommand) -> Settlement:
     return Settlement(active=bool(command.request_id), reason=Reason.LOADED, kcv=KCV)
 
 
-async def test_forged_activity_results_give_no_key(rogue_key_worker: Bench) -> None:
+async def test_forged_activity_results_give_no_key(bench: Bench) -> None:
     """A rogue worker answers release and settlement in the key worker's place.
 
-    How far it goes: the loading request is shown as released, then LOADED with the forger's KCV;
-    but there is no token to give, no key in the journal, and the terminal's EPP has none either.
+    What it claims was never published, so it is not recorded: no stage, no token, no key. The same
+    confirmation, sent again with the key worker back, gets its token.
     """
-    bench = rogue_key_worker
     load = await Ceremony.at(bench, Stage.AWAITING_CONFIRMATION)
     code = await load.approval_code()
     load.sign_confirmation()
-    path = f"/v1/loading-requests/{load.request_id}/confirmation"
-    body = {"statement": load.said["confirmation"], "approval_code": code}
-    answer = await load.http.post(path, json=body)
-    assert answer.status_code == 202
-    assert load.stage is Stage.AWAITING_RECEIPT
-    receipt = await load.receive(token_digest=FORGED, kcv=KCV)
-    assert receipt.status_code == 403
-    assert load.account == Account({}, {})
-    assert bench.value("SELECT count(*) FROM tokens WHERE request_id = ?", load.request_id) == 0
+    async with rogue_key_worker(bench):
+        path = f"/v1/loading-requests/{load.request_id}/confirmation"
+        body = {"statement": load.said["confirmation"], "approval_code": code}
+        answer = await load.http.post(path, json=body)
+        assert answer.status_code == 202
+        assert load.stage is Stage.AWAITING_CONFIRMATION
+        assert Reason.TOKEN_UNKNOWN in bench.reasons(load.place.terminal_no)
+        receipt = await load.receive(token_digest=FORGED, kcv=KCV)
+        assert receipt.status_code == 409
+        assert load.account == Account({}, {})
+        sql = "SELECT count(*) FROM tokens WHERE request_id = ?"
+        assert bench.value(sql, load.request_id) == 0
+    bench.expected.add(load.request_id)
+    confirmed = await load.confirm_again(code)
+    assert confirmed.status_code == 200, confirmed.text
+    assert load.account.states == ["released"]
 
 
 async def test_a_released_token_is_only_for_its_own_epp(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "threat-model.md"
-ATTACKS = ("database", "genuine", "http", "no", "temporal")
+ATTACKS = ("database", "genuine", "http", "no", "outage", "passkey", "temporal")
 """The tests on a whole deployment, by the first word of their modules."""
 
 

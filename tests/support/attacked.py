@@ -10,6 +10,8 @@ that `keyfill init` would make. The hands: `client` writes to Temporal, `rows()`
 requests for which two genuine approvals were given: only these may have a key.
 """
 
+import os
+import signal
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -25,7 +27,12 @@ from ceremony import names
 from ceremony.codes import CodeBook, CodeScope
 from ceremony.keys import SigningKey
 from ceremony.messages import SyncOrder, SyncReport
-from ceremony.registry import envelope_statements, read_enrolment, seal_envelope
+from ceremony.registry import (
+    VerifiedCredential,
+    envelope_statements,
+    read_enrolment,
+    seal_envelope,
+)
 from ceremony.signing import sign
 from ceremony.statements import TerminalEntry
 from ceremony.trust import Trust
@@ -46,6 +53,7 @@ from settings import Role, Settings
 from terminal.device import read_device_key
 from terminal.epp import Epp
 from terminal.eppstore import EppStore
+from tests.support.authenticator import Passkey
 from tests.support.ledger import Ledger
 
 AUDIENCE: Final = "keyfill-attacked"
@@ -57,7 +65,10 @@ READY: Final = "worker ready"
 
 @dataclass(frozen=True)
 class Person:
-    """An administrator with a key, enrolled by two officers; `envelope` is the entry in force."""
+    """An administrator with a key, enrolled by two officers; `envelope` is the entry in force.
+
+    Whoever has a `passkey` signs with it; `key` is then the key inside it.
+    """
 
     person: str
     staff_no: str
@@ -65,6 +76,12 @@ class Person:
     key: SigningKey = field(repr=False)
     envelope: str = field(repr=False)
     digest: str
+    passkey: Passkey | None = field(default=None, repr=False)
+
+    @property
+    def signer(self) -> SigningKey | Passkey:
+        """What this person signs with."""
+        return self.passkey or self.key
 
 
 @dataclass(frozen=True)
@@ -133,9 +150,9 @@ class Bench:
         self._roles[role] = child
         return child
 
-    async def start_worker(self, role: Role) -> None:
+    async def start_worker(self, role: Role, **environment: str) -> None:
         """Start a worker and wait until it takes work."""
-        child = self.start(role, "worker", "--role", role)
+        child = self.start(role, "worker", "--role", role, **environment)
 
         async def ready() -> bool:
             return READY in child.output()
@@ -146,14 +163,34 @@ class Bench:
         """Stop one role's process."""
         await self._roles[role].stop()
 
+    async def kill(self, role: Role) -> None:
+        """Kill one role's process, as a power cut would."""
+        os.kill(self._roles[role].pid, signal.SIGKILL)
+        await self._roles[role].wait()
+
+    def runs(self, role: Role) -> bool:
+        """Whether a role's process is there."""
+        return self._roles[role].exit is None
+
+    async def kill_temporal(self) -> None:
+        """Kill the Temporal server, as a power cut would."""
+        os.kill(self.server.process.pid, signal.SIGKILL)
+        await self.server.process.wait()
+
+    async def start_temporal(self) -> None:
+        """Start the Temporal server again, on the same port and file."""
+        port = int(self.server.target.address.rpartition(":")[2])
+        self.server = await EmbeddedServer.start(_temporal(self.home, port))
+
     async def stop_all(self) -> None:
-        """Stop the API first, then its workers."""
+        """Stop the API first, then its workers, and Temporal last."""
         for client in self._clients:
             await client.aclose()
         for role in ("api", "ceremony", "keys"):
             if role in self._roles:
                 await self._roles[role].stop()
         self.database.close()
+        await self.server.stop()
 
     # ---- places
 
@@ -177,10 +214,10 @@ class Bench:
         )
         return report
 
-    def publish(self, entry: TerminalEntry) -> None:
+    def publish(self, entry: TerminalEntry, *officers: SigningKey) -> None:
         """Put a newer terminal entry, signed by the feed key, into the back office's feed."""
         lines = self.home.feed_file.read_text().splitlines()
-        line = seal_envelope([sign(entry, self.feed)])
+        line = seal_envelope([sign(entry, one) for one in (self.feed, *officers)])
         kept = [one for one in lines if _terminal_no(one) != entry.terminal_no]
         self.home.feed_file.write_text("".join(f"{one}\n" for one in [*kept, line]))
 
@@ -196,13 +233,19 @@ class Bench:
             roles=("administrator",),
             valid_until=now + 86_400,
         )
-        own = self_signed(enrolment, key, self.trust, seq=seq, now=now)
+        verified = self.admit(self_signed(enrolment, key, self.trust, seq=seq, now=now))
+        return Person(
+            name, enrolment.staff_no, enrolment.number, key, verified.envelope, verified.digest
+        )
+
+    def admit(self, own: str) -> VerifiedCredential:
+        """Have two officers sign an enrolment (its envelope), and make it the one in force."""
+        now = int(time.time())
         envelope = counter_signed(own, self.officers, self.trust, now=now)
         with self.database.write() as session:
             store_pending(session, read_enrolment(own, self.trust, now=now), now=now)
             assert activate(session, envelope, self.trust, now=now).active
-            verified = read_enrolment(envelope, self.trust, now=now)
-        return Person(name, enrolment.staff_no, enrolment.number, key, envelope, verified.digest)
+        return read_enrolment(envelope, self.trust, now=now)
 
     def _made(self, n: int) -> Place:
         first, second = self.enrol(f"first-{n}", 2 * n), self.enrol(f"second-{n}", 2 * n + 1)
@@ -313,11 +356,8 @@ async def attacked(folder: Path) -> AsyncIterator[Bench]:
     migration.upgrade(f"sqlite:///{home.path / 'keyfill.db'}")
     api = f"http://{LOOPBACK}:{port}"
     async with AsyncExitStack() as stack:
-        server = await EmbeddedServer.start(
-            EmbeddedOptions(
-                home.logs / "temporal.log", database=home.path / "temporal.db", headless=True
-            )
-        )
+        server = await EmbeddedServer.start(_temporal(home))
+        # A killed server's successor is the bench's own to stop; this one again is harmless.
         await stack.enter_async_context(server)
         client = await connect(server.target, identity="attacker")
         bench = Bench(home, api, server, client)
@@ -336,6 +376,11 @@ async def attacked(folder: Path) -> AsyncIterator[Bench]:
 
         await child.wait_ready(ready)
         yield bench
+
+
+def _temporal(home: HomeFolder, port: int | None = None) -> EmbeddedOptions:
+    log, database = home.logs / "temporal.log", home.path / "temporal.db"
+    return EmbeddedOptions(log, database=database, port=port, headless=True)
 
 
 def _triggers(connection: sqlite3.Connection) -> list[tuple[str, str]]:

@@ -31,6 +31,7 @@ from ceremony.statements import (
 from ceremony.verification import peek
 from terminal.epp import Epp
 from tests.support.attacked import AUDIENCE, Bench, Person, Place
+from tests.support.authenticator import Passkey
 from tests.support.ledger import Account
 
 PATIENCE: Final = 40.0
@@ -41,6 +42,7 @@ CODE: Final = re.compile(r"SMS code (\d{6})")
 APPROVAL: Final = re.compile(r"Approval code (\d{4})")
 
 T = TypeVar("T")
+Signer = SigningKey | Passkey
 
 
 async def eventually(look: Callable[[], T | None], what: str = "it") -> T:
@@ -60,6 +62,16 @@ def digest_of(text: str) -> str:
     return peek(text).digest
 
 
+def signed(payload: Payload, signer: Signer) -> str:
+    """A statement's text, as a key or a passkey signs it."""
+    return signer.sign(payload) if isinstance(signer, Passkey) else sign(payload, signer)
+
+
+def written(text: str) -> Any:
+    """A statement as it stands in a body: a JWS as a string, a passkey's as an object."""
+    return strict_json(text) if text.startswith("{") else text
+
+
 def common() -> dict[str, Any]:
     """What every statement says, now."""
     return {"aud": AUDIENCE, "iat": int(time.time()), "nonce": new_nonce()}
@@ -69,7 +81,7 @@ async def sign_in(http: httpx.AsyncClient, who: Person) -> str:
     """Open a session; gives its token."""
     challenge = (await http.post("/v1/challenges")).json()["challenge"]
     login = LoginPayload(**common(), administrator=who.staff_no, challenge=challenge)
-    answer = await http.post("/v1/sessions", json={"statement": sign(login, who.key)})
+    answer = await http.post("/v1/sessions", json={"statement": written(signed(login, who.signer))})
     assert answer.status_code == 201, answer.text
     # A browser would send the cookie by itself; here every call says whose session it is in.
     http.cookies.clear()
@@ -92,22 +104,27 @@ class Ceremony:
     registry_digest: str = ""
     token: str = ""
     kcv: str = ""
+    patient: bool = True
+    last: tuple[str, dict[str, Any], str | None] = ("", {}, None)
 
     @classmethod
     async def open(cls, bench: Bench, place: Place | None = None) -> "Ceremony":
         """Let the terminal ask for a key."""
         place = place or await bench.place()
         load = cls(bench, place, bench.http(place), place.epp())
-        answer = await load.ask()
+        load.opened(await load.ask())
+        return load
+
+    def opened(self, answer: httpx.Response) -> None:
+        """Take what the terminal was answered."""
         assert answer.status_code == 201, answer.text
-        opened = answer.json()
-        load.request_id, load.status_token = opened["request_id"], opened["status_token"]
-        if opened["qr"]:
-            load.qr_text = opened["qr"]["text"]
+        said = answer.json()
+        self.request_id, self.status_token = said["request_id"], said["status_token"]
+        if said["qr"]:
+            self.qr_text = said["qr"]["text"]
         # What the honest phone and the review page show, as they stood at the opening.
         sql = "SELECT registry_digest FROM loading_requests WHERE request_id = ?"
-        load.registry_digest = str(bench.value(sql, load.request_id))
-        return load
+        self.registry_digest = str(self.bench.value(sql, self.request_id))
 
     @classmethod
     async def at(cls, bench: Bench, stage: Stage, place: Place | None = None) -> "Ceremony":
@@ -172,6 +189,14 @@ class Ceremony:
         messages = self.bench.ledger.messages()
         return [one.step.removeprefix(mine) for one in messages if one.step.startswith(mine)]
 
+    async def reaches(self, stage: Stage) -> None:
+        """Wait until the projection shows a stage."""
+        await eventually(lambda: self.stage is stage, stage)
+
+    async def sends(self, step: str) -> None:
+        """Wait until a message was sent: `review`, `approved` and so on."""
+        await eventually(lambda: step in self.steps(), f"the SMS {step}")
+
     # ---- acts
 
     async def ask(self, *, signer: SigningKey | None = None, **fields: Any) -> httpx.Response:
@@ -216,13 +241,15 @@ class Ceremony:
         """POST an `application`, with the SMS code that came unless another is given."""
         typed = await self.sms_code() if code is None else code
         who = signer or self.place.first
+        # First, because a passkey's counter must rise from one statement to the next.
+        session = await self.session(who)
         self.sign_application(who, **fields)
         body = {
-            "statement": self.said["application"],
+            "statement": written(self.said["application"]),
             "qr_text": qr_text or self.qr_text,
             "sms_code": typed,
         }
-        return await self.post("/v1/applications", body, session=await self.session(who))
+        return await self.post("/v1/applications", body, session=session)
 
     def sign_application(self, who: Person | None = None, **fields: Any) -> str:
         """Sign an application."""
@@ -230,7 +257,7 @@ class Ceremony:
         return self._sign(
             "application",
             ApplicationPayload,
-            one.key,
+            one.signer,
             {
                 **self._bound(),
                 "administrator": one.staff_no,
@@ -247,7 +274,7 @@ class Ceremony:
         return self._sign(
             "decision",
             DecisionPayload,
-            one.key,
+            one.signer,
             {
                 **self._bound(),
                 "administrator": one.staff_no,
@@ -266,11 +293,12 @@ class Ceremony:
     ) -> httpx.Response:
         """POST a `decision`."""
         who = signer or self.place.second
+        session = await self.session(who)
         self.sign_decision(who, decision=decision, **fields)
         return await self.post(
             f"/v1/reviews/{self.request_id}/decision",
-            {"statement": self.said["decision"]},
-            session=await self.session(who),
+            {"statement": written(self.said["decision"])},
+            session=session,
         )
 
     def sign_confirmation(self, signer: SigningKey | None = None, **fields: Any) -> str:
@@ -303,13 +331,10 @@ class Ceremony:
 
     async def confirm_again(self, code: str) -> httpx.Response:
         """POST the confirmation that was made last."""
-        answer = await self.post(
+        return await self.post(
             f"/v1/loading-requests/{self.request_id}/confirmation",
             {"statement": self.said["confirmation"], "approval_code": code},
         )
-        if answer.status_code == 200:
-            self.token = answer.json()["token"]["value"]
-        return answer
 
     def take_key(self) -> str:
         """Import the key token into the EPP; gives the KCV."""
@@ -356,14 +381,22 @@ class Ceremony:
     async def post(
         self, path: str, body: dict[str, Any], *, session: str | None = None
     ) -> httpx.Response:
-        """POST, and again while the answer is that it is still under way."""
+        """POST, and again while the answer is that it is still under way, if `patient`."""
+        self.last = path, body, session
         headers = {"Authorization": f"Bearer {session}"} if session else {}
         deadline = time.monotonic() + PATIENCE
         while True:
             answer = await self.http.post(path, json=body, headers=headers)
             under_way = answer.status_code == 202 and not path.endswith("/sms-codes")
-            if not under_way or time.monotonic() > deadline:
+            if answer.status_code == 200 and path.endswith("/confirmation"):
+                self.token = answer.json()["token"]["value"]
+            if not (under_way and self.patient) or time.monotonic() > deadline:
                 return answer
+
+    async def again(self) -> httpx.Response:
+        """POST once more what was posted last, to the byte."""
+        path, body, session = self.last
+        return await self.post(path, body, session=session)
 
     @property
     def qr_digest(self) -> str:
@@ -377,10 +410,8 @@ class Ceremony:
             "epp_fingerprint": self.epp.fingerprint,
         }
 
-    def _sign(
-        self, kind: str, payload: type[Payload], signer: SigningKey, said: dict[str, Any]
-    ) -> str:
-        text = sign(payload(**{**common(), **said}), signer)
+    def _sign(self, kind: str, payload: type[Payload], signer: Signer, said: dict[str, Any]) -> str:
+        text = signed(payload(**{**common(), **said}), signer)
         self.said[kind] = text
         return text
 

@@ -1,0 +1,80 @@
+"""A telephone company: Twilio's Messages resource on loopback, with a memory and bad days."""
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+from urllib.parse import parse_qs
+
+from engine.embedded import LOOPBACK, free_port
+
+_POLL: Final = 0.02
+
+
+class PhoneCompany:
+    """Takes messages while it is `open`; refuses connections while it is closed.
+
+    `messages` are (number, text) of all that it took, in order. While `silent` it takes a message
+    and hangs up without an answer, so that its customer cannot know.
+    """
+
+    def __init__(self) -> None:
+        """Have a port, closed."""
+        self.port = free_port()
+        self.messages: list[tuple[str, str]] = []
+        self.silent = False
+        self._server: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The ceremony worker's environment that makes it a customer."""
+        return {
+            "KEYFILL_SMS_GATEWAY": "twilio",
+            "KEYFILL_TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+            "KEYFILL_TWILIO_AUTH_TOKEN": "0f" * 16,
+            "KEYFILL_TWILIO_FROM": "+12025550100",
+            "KEYFILL_TWILIO_BASE_URL": f"http://{LOOPBACK}:{self.port}",
+            "KEYFILL_TWILIO_STATUS_CALLBACK": "https://bank.example/v1/sms/status",
+        }
+
+    def texts(self, number: str, pattern: str = "") -> list[str]:
+        """What a number got that matches, oldest first."""
+        return [text for to, text in self.messages if to == number and re.search(pattern, text)]
+
+    def open(self) -> None:
+        """Take connections."""
+        company = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                form = parse_qs(self.rfile.read(length).decode())
+                company.messages.append((form["To"][0], form["Body"][0]))
+                if company.silent:
+                    self.close_connection = True
+                    return
+                sid = f"SM{len(company.messages):032x}"
+                content = json.dumps({"sid": sid}).encode()
+                self.send_response(201)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *args: object) -> None:
+                """Keep the tests' output clean."""
+
+        self._server = ThreadingHTTPServer((LOOPBACK, self.port), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL,))
+        self._thread.start()
+
+    def close(self) -> None:
+        """Refuse connections; again is harmless."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._server = None
