@@ -20,6 +20,8 @@ from terminal.eppfactory import SampleRoot, make_epp
 from terminal.profile import TerminalProfile
 
 EPP_FOLDER: Final = "epp"
+FORMATS: Final = ("tr34", "oaep-jws")
+"""The key tokens that a sample EPP takes, best first."""
 VALID_SECONDS: Final = 365 * 86_400
 
 
@@ -46,19 +48,24 @@ def make_sample_terminal(home: HomeFolder, sample: SampleTerminal, *, now: int) 
         pydantic.ValidationError: if what it is to be does not fit an entry.
     """
     trust, feed = home.trust(), read_key(home.feed_key)
-    thumbprint = kdh_thumbprint(home)
+    host, thumbprint = _kdh_certificate(home), kdh_thumbprint(home)
     folder = home.terminals / sample.terminal_no
     store = make_epp(
         folder / EPP_FOLDER,
         _root(home),
         terminal_no=sample.terminal_no,
         kdh_thumbprint=thumbprint,
+        kdh_certificate=host,
         now=now,
         bits=sample.epp_bits,
     )
     device = make_device_key(folder)
     TerminalProfile(
-        terminal_no=sample.terminal_no, audience=trust.audience, kdh_thumbprint=thumbprint
+        terminal_no=sample.terminal_no,
+        audience=trust.audience,
+        kdh_thumbprint=thumbprint,
+        formats=FORMATS,
+        model=sample.model,
     ).write(folder)
     entry = TerminalEntry(
         aud=trust.audience,
@@ -84,6 +91,10 @@ def kdh_thumbprint(home: HomeFolder) -> str:
     Raises:
         HomeError: if the certificate is missing or unreadable.
     """
+    return b64url(bytes.fromhex(sha256_hex(_kdh_certificate(home))))
+
+
+def _kdh_certificate(home: HomeFolder) -> bytes:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -91,7 +102,7 @@ def kdh_thumbprint(home: HomeFolder) -> str:
         certificate = x509.load_pem_x509_certificate(home.kdh_certificate.read_bytes())
     except (OSError, ValueError):
         raise HomeError(f"There is no certificate at {home.kdh_certificate}.") from None
-    return b64url(bytes.fromhex(sha256_hex(certificate.public_bytes(Encoding.DER))))
+    return certificate.public_bytes(Encoding.DER)
 
 
 def _root(home: HomeFolder) -> SampleRoot:

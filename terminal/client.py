@@ -41,6 +41,10 @@ class KeyfillClient:
         """Close the connection."""
         self._http.close()
 
+    def server_time(self) -> float | None:
+        """The server's clock now, Unix seconds; None if no answer told it. Not authenticated."""
+        return self._http.server_time()
+
     def challenge(self) -> str:
         """Ask for a challenge, which the next `request` has to name within two minutes."""
         return self._http.call("POST", "/v1/challenges", ChallengeAnswer).challenge
@@ -59,6 +63,8 @@ class KeyfillClient:
             params={"after": after, "wait": wait},
             headers={"Authorization": f"Bearer {status_token}"},
             timeout=httpx.Timeout(READ_SECONDS + wait, connect=CONNECT_SECONDS),
+            # Whoever waits in front of the screen sees at once that the server is back.
+            repeated={"params": {"after": after, "wait": 0}},
         )
 
     def confirmation(self, request_id: str, statement: str, approval_code: str) -> ConfirmedAnswer:

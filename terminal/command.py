@@ -1,5 +1,7 @@
 """The `keyfill-terminal` command: performs a load at one terminal, and resumes one.
 
+`load` shows it in a text window or to a script, `kiosk` in a browser on this machine.
+
 Exit codes: 0 loaded, 1 not finished (run `load` again), 2 wrong usage or set-up, 3 rejected,
 4 expired, 5 cancelled, 6 failed or refused, 7 unconfirmed.
 """
@@ -109,6 +111,38 @@ def load(
     except (NoInput, KeyboardInterrupt):
         _leave(NOT_FINISHED, "Not finished. Run the same command again to go on.", "no-input")
     raise typer.Exit(EXIT_CODES[ending.stage])
+
+
+@app.command()
+def kiosk(
+    server: Server,
+    folder: Folder,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="The screen's port on 127.0.0.1; 0: a free one.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Serve this terminal's screen to a browser on this machine, and go on with an open load."""
+    from terminal.web.background import BackgroundLoad
+    from terminal.web.bell import Bell
+    from terminal.web.browserscreen import BrowserScreen
+    from terminal.web.server import PortTaken, serve
+
+    def ready(address: str) -> None:
+        told = json.dumps({"event": "kiosk", "url": address})
+        typer.echo(told if as_json else f"The screen of this terminal is at {address}")
+
+    terminal, file, bell = _terminal(folder), LoadFile(folder, keeps_code=False), Bell()
+    try:
+        background = BackgroundLoad(terminal, file, BrowserScreen(bell), server)
+        with file.exclusive():
+            serve(background, bell, port=port, ready=ready)
+    except ServerAddressRefused as error:
+        _leave(USAGE, str(error), "server")
+    except PortTaken as error:
+        _leave(USAGE, f"{error}.", "port")
+    except (LoadBusy, LoadStateDamaged) as error:
+        _leave(USAGE, f"{error}.", "state")
 
 
 @app.command()

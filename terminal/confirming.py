@@ -27,7 +27,8 @@ class UnknownQr(Exception):
 def confirm(session: LoadSession) -> None:
     """Send the confirmation on record, or make one; a key token is on record afterwards.
 
-    A confirmation that the server refuses leaves the next step to the stage that it reports.
+    While nobody types, the stage is read again instead: it may have ended elsewhere. A
+    confirmation that the server refuses leaves the next step to the stage that it reports.
 
     Raises:
         NoInput: nobody types the approval code.
@@ -35,6 +36,9 @@ def confirm(session: LoadSession) -> None:
         ServerRefused: the server refused for a reason that typing again does not mend.
     """
     approval = _approval(session)
+    if approval is None:
+        session.refresh(wait=0)
+        return
     statement = _statement(session, approval)
     session.kiosk.tell("confirmation", administrator=approval.administrator)
     started = session.monotonic()
@@ -57,10 +61,12 @@ def confirm(session: LoadSession) -> None:
     )
 
 
-def _approval(session: LoadSession) -> Approval:
+def _approval(session: LoadSession) -> Approval | None:
     if session.state.approval is not None:
         return session.state.approval
     approval = session.kiosk.ask_approval(session.problem)
+    if approval is None:
+        return None
     session.problem = None
     session.save(approval=approval, confirmation=None)
     return approval
@@ -90,6 +96,8 @@ def _scanned_qr(session: LoadSession) -> str:
 
 def _refused(session: LoadSession, error: ServerRefused) -> None:
     before = session.state.stage
+    if error.code in MISTYPED:
+        session.save(mistyped=session.state.mistyped + 1)
     session.refresh(wait=0)
     if session.state.stage not in OPEN:
         return

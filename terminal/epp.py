@@ -13,23 +13,17 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_private_key
-
-from ceremony.encoding import EncodingError, from_b64url
 from terminal.epperrors import EppCode, EppError
-from terminal.eppkeys import KEY_BYTES, check_value, is_well_formed
+from terminal.eppimport import Awaited, open_token
+from terminal.eppkeys import check_value
 from terminal.eppstore import EppMemory, EppStore, StoredKey
-from terminal.keytoken import KeyTokenContents, read_key_token
+from terminal.keytoken import FORMAT
 
 KRD_NONCE_BYTES: Final = 16
 MASTER_KEY: Final = "TMK"
 KEY_CHECK_MODE: Final = "kcvZero"
 ENCRYPTION_KEY: Final = "enckey"
-_USAGE: Final = "K1"
-_OAEP: Final = OAEP(mgf=MGF1(SHA256()), algorithm=SHA256(), label=None)
+HOST_KEY: Final = "hostkey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +86,18 @@ class Epp:
         return self._nonce
 
     def import_key_token(
-        self, token: bytes, *, request_id: str, key: str = MASTER_KEY
+        self,
+        token: bytes,
+        *,
+        request_id: str,
+        key: str = MASTER_KEY,
+        token_format: str = FORMAT,
     ) -> ImportedKey:
         """ImportKeyToken, loadOption `random`: verify a key token and load its key.
 
-        `token` is the ASCII bytes of the JWS, `request_id` the loading request that the terminal
-        made. A key of the same name is replaced only when the new one is in, in one step.
+        `token` is the ASCII bytes of the JWS, or the DER of a `tr34` token, as `token_format`
+        says; `request_id` is the loading request that the terminal made. A key of the same name is
+        replaced only when the new one is in, in one step.
 
         Raises:
             EppError: INVALID_CERT_STATE without a valid pinned KDH; FORMAT_INVALID or
@@ -110,18 +110,16 @@ class Epp:
         """
         with self._store.changing() as change:
             memory = change.before
-            if memory.kdh_thumbprint is None:
-                raise EppError(EppCode.INVALID_CERT_STATE, "no KDH certificate was pinned")
             now = self._clock()
-            contents = read_key_token(token, memory.kdh_thumbprint, now=now)
-            self._require_mine(contents, request_id, now)
+            awaited = Awaited(request_id=request_id, nonce=self._nonce, now=now)
+            opened = open_token(token, token_format, memory, awaited)
             fresh = StoredKey(
                 name=key,
-                usage=contents.key_usage,
-                algorithm=contents.key_algorithm,
-                request_id=contents.request_id,
+                usage=opened.usage,
+                algorithm=opened.algorithm,
+                request_id=request_id,
                 loaded_at=now,
-                key=_opened(contents, memory),
+                key=opened.key,
             )
             change.set_keys(_with_key(memory, fresh))
             # before the write: whatever becomes of it, this nonce answers nothing more
@@ -164,46 +162,20 @@ class Epp:
             change.set_keys(tuple(one for one in change.before.keys if one is not gone))
 
     def get_certificate(self, certificate: str = ENCRYPTION_KEY) -> bytes:
-        """GetCertificate, `enckey`: return the EPP's certificate, DER.
+        """GetCertificate: return the EPP's own (`enckey`) or the KDH's (`hostkey`), DER.
 
         Raises:
-            EppError: ACCESS_DENIED for another: this EPP has no signing key of its own.
+            EppError: ACCESS_DENIED for another: this EPP has no signing key of its own;
+                INVALID_CERT_STATE if no KDH certificate was loaded.
         """
-        if certificate != ENCRYPTION_KEY:
+        memory = self._store.read()
+        if certificate == ENCRYPTION_KEY:
+            return memory.certificate
+        if certificate != HOST_KEY:
             raise EppError(EppCode.ACCESS_DENIED, "the EPP has an encryption certificate only")
-        return self._store.read().certificate
-
-    def _require_mine(self, contents: KeyTokenContents, request_id: str, now: int) -> None:
-        if self._nonce is None:
-            raise EppError(EppCode.RANDOM_INVALID, "no nonce is outstanding")
-        if not hmac.compare_digest(contents.krd_nonce, self._nonce.hex()):
-            raise EppError(EppCode.RANDOM_INVALID, "the token answers another nonce")
-        if contents.terminal_no != self.terminal_no:
-            raise EppError(EppCode.CONTENT_INVALID, "the token is another terminal's")
-        if contents.epp_fingerprint != self.fingerprint:
-            raise EppError(EppCode.CONTENT_INVALID, "the token is another EPP's")
-        if contents.request_id != request_id:
-            raise EppError(EppCode.CONTENT_INVALID, "the token is another request's")
-        if contents.exp <= now or contents.exp <= contents.iat:
-            raise EppError(EppCode.CONTENT_INVALID, "the token is expired")
-        if contents.key_usage != _USAGE or contents.key_algorithm not in KEY_BYTES:
-            raise EppError(EppCode.USE_VIOLATION, "the EPP takes K1 keys of AES and TDES")
-
-
-def _opened(contents: KeyTokenContents, memory: EppMemory) -> bytes:
-    """The clear key, which in a real EPP never leaves it."""
-    private_key = load_der_private_key(memory.private_key, password=None)
-    if not isinstance(private_key, RSAPrivateKey):
-        raise EppError(EppCode.ACCESS_DENIED, "the EPP has no RSA key")
-    try:
-        key = private_key.decrypt(from_b64url(contents.encrypted_key), _OAEP)
-    except (EncodingError, ValueError):
-        raise EppError(EppCode.CONTENT_INVALID, "the key does not open") from None
-    if len(key) != KEY_BYTES[contents.key_algorithm]:
-        raise EppError(EppCode.INVALID_KEY_LENGTH, "the key has not its algorithm's length")
-    if not is_well_formed(contents.key_algorithm, key):
-        raise EppError(EppCode.CONTENT_INVALID, "a TDES key has odd parity and three parts")
-    return key
+        if memory.kdh_certificate is None:
+            raise EppError(EppCode.INVALID_CERT_STATE, "no KDH certificate was loaded")
+        return memory.kdh_certificate
 
 
 def _with_key(memory: EppMemory, fresh: StoredKey) -> tuple[StoredKey, ...]:

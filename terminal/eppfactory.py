@@ -104,11 +104,14 @@ def make_epp(
     *,
     terminal_no: str,
     kdh_thumbprint: str | None,
+    kdh_certificate: bytes | None = None,
     now: int,
     bits: int = 3072,
     capacity: int = DEFAULT_CAPACITY,
 ) -> EppStore:
     """Make a sample EPP in a folder of its own: key pair, certificate, the pinned KDH, no keys.
+
+    `kdh_certificate` (DER) is what `kdh_thumbprint` pins, for an EPP that takes `tr34` tokens.
 
     Raises:
         ValueError: if `bits` is not 2048, 3072 or 4096.
@@ -126,6 +129,7 @@ def make_epp(
         private_key=private_key,
         certificate=certificate,
         kdh_thumbprint=kdh_thumbprint,
+        kdh_certificate=kdh_certificate,
         capacity=capacity,
     )
     return EppStore.create(folder, memory)

@@ -53,13 +53,15 @@ class EppMemory(_Stored):
     """All that the EPP remembers: its own key pair and certificate (DER), the pin, the keys.
 
     `kdh_thumbprint` is SHA-256 of the one accepted KDH certificate as base64url, None before one
-    was pinned; `capacity` is how many keys the key RAM holds.
+    was pinned; `kdh_certificate` is that certificate (DER), without which the EPP takes no `tr34`
+    tokens: they do not bring it. `capacity` is how many keys the key RAM holds.
     """
 
     terminal_no: TerminalNo
     private_key: Annotated[bytes, Field(repr=False)]
     certificate: bytes
     kdh_thumbprint: str | None
+    kdh_certificate: bytes | None = None
     capacity: Annotated[int, Field(ge=1)]
     keys: tuple[StoredKey, ...] = ()
 

@@ -30,11 +30,13 @@ class Kiosk(Protocol):
     def show_qr(self, text: str, expires_at: int) -> None:
         """Show a QR code in place of the one before it; `expires_at` is the server's time."""
 
-    def ask_approval(self, problem: str | None) -> Approval:
+    def ask_approval(self, problem: str | None) -> Approval | None:
         """Ask for the administrator's number and approval code; `problem`: why once more.
 
+        None: nobody has typed yet. The load looks at the server meanwhile, and asks again.
+
         Raises:
-            NoInput: nobody answers.
+            NoInput: nobody answers any more.
         """
 
     def tell(self, event: Event, **details: str | int | None) -> None:

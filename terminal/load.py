@@ -91,7 +91,9 @@ def _next_step(session: LoadSession) -> None:
     match state.stage:
         case None:
             open_request(session)
-        case Stage.AWAITING_APPLICATION | Stage.AWAITING_REVIEW:
+        case Stage.AWAITING_APPLICATION:
+            session.refresh(wait=session.until_renewal(POLL_SECONDS))
+        case Stage.AWAITING_REVIEW:
             session.refresh(wait=POLL_SECONDS)
         case Stage.AWAITING_RECEIPT if state.receipt is not None:
             hand_in_receipt(session)

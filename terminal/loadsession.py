@@ -1,13 +1,15 @@
 """What all steps of one load share: the terminal, the server, the screen, and the state on disk."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ceremony.keys import SigningKey
-from ceremony.qr import PATH, qr_digest
+from ceremony.qr import PATH, RENEWAL_SECONDS, VALID_SECONDS, qr_digest
 from ceremony.signing import new_nonce, sign
+from ceremony.stages import Stage
 from ceremony.statements import Payload
 from terminal.answers import QrAnswer, StatusAnswer
 from terminal.client import KeyfillClient
@@ -44,7 +46,8 @@ class Terminal:
 class LoadSession:
     """One load in progress. `state` is what is on disk: change it by `save` only.
 
-    `problem` is the code of the last mistyped confirmation, None if there was none.
+    `problem` is the code of the last mistyped confirmation, None if there was none;
+    `reload_reason` is why a terminal that has a key asks for another, in a few words.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class LoadSession:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        reload_reason: str | None = None,
     ) -> None:
         """Take up the load on record if it is open or its ending unreported, else begin another.
 
@@ -69,6 +73,10 @@ class LoadSession:
         self.kiosk = kiosk
         self.monotonic = monotonic
         self.problem: str | None = None
+        self.reload_reason = reload_reason
+        self._told: Stage | None = None
+        self._on_screen: str | None = None
+        self._renewal_at: int | None = None
         self._file = file
         self._clock = clock
         recorded = file.read()
@@ -127,22 +135,40 @@ class LoadSession:
         self._note(status)
 
     def show(self, qr: QrAnswer | None) -> None:
-        """Show a QR code, if it is another than the one on the screen; note it first."""
+        """Show a QR code, if it is another than the one on the screen; note it first.
+
+        After a restart nothing is on the screen.
+        """
         if qr is None:
             return
         digest = qr_digest(qr.text.partition(PATH)[2])
         if self.state.shown[-1:] != (digest,):
             self.save(shown=(*self.state.shown, digest))
+        if self._on_screen != digest:
+            self._on_screen = digest
+            self._renewal_at = qr.expires_at - (VALID_SECONDS - RENEWAL_SECONDS)
             self.kiosk.show_qr(qr.text, qr.expires_at)
 
+    def until_renewal(self, longest: int) -> int:
+        """Seconds until the server has another QR code, as far as is known; 1 to `longest`."""
+        now = self.client.server_time()
+        if self._renewal_at is None or now is None:
+            return longest
+        return max(1, min(longest, math.ceil(self._renewal_at - now) + 1))
+
+    def tell_stage(self, reason: str | None) -> None:
+        """Tell the stage on record, unless this run told it already."""
+        stage = self.state.stage
+        if stage is not None and stage is not self._told:
+            self._told = stage
+            self.kiosk.stage(self.request_id, stage, reason)
+
     def _note(self, status: StatusAnswer) -> None:
-        moved = status.stage != self.state.stage
         self.save(
             stage=status.stage,
             version=status.version,
             reason=status.reason,
             qr_digest=status.qr_digest or self.state.qr_digest,
         )
-        if moved:
-            self.kiosk.stage(status.request_id, status.stage, status.reason)
+        self.tell_stage(status.reason)
         self.show(status.qr)

@@ -1,7 +1,7 @@
 """Where a load stands, on disk: written before each act, so that a restart knows what was said.
 
 `load.json` in the terminal's folder, mode 0600. It holds statements as they were signed, so that
-the same ones can be sent again, and the approval code until the key is in.
+the same ones can be sent again, and, unless told otherwise, the approval code until the key is in.
 """
 
 import fcntl
@@ -50,6 +50,7 @@ class LoadState(BaseModel):
         qr_digest: of these, the one that the accepted application names, if the server says it.
         approval: what was typed; forgotten as soon as a receipt is written.
         confirmation: the `confirmation` statement; None before it, and when another is due.
+        mistyped: how many confirmations were refused for a mistyped number or code.
         token: the key token that answered it; `token_digest` names the last one that came.
         receipt: the `receipt` statement; `kcv` is the EPP's.
         server_kcv: the server's, known after the receipt.
@@ -69,6 +70,7 @@ class LoadState(BaseModel):
     qr_digest: Digest | None = None
     approval: Approval | None = None
     confirmation: str | None = None
+    mistyped: int = 0
     token: TokenAnswer | None = None
     token_digest: Digest | None = None
     receipt: str | None = None
@@ -83,10 +85,15 @@ class LoadState(BaseModel):
 
 
 class LoadFile:
-    """The state file of a terminal's folder."""
+    """The state file of a terminal's folder.
 
-    def __init__(self, folder: Path) -> None:
+    Without `keeps_code` no approval code reaches the disk; after a restart between the typing and
+    the import it is asked for again.
+    """
+
+    def __init__(self, folder: Path, *, keeps_code: bool = True) -> None:
         """Name the folder; nothing is read yet."""
+        self._keeps_code = keeps_code
         self._folder = folder
         self._path = folder / LOAD_FILE
 
@@ -106,7 +113,8 @@ class LoadFile:
 
     def write(self, state: LoadState) -> None:
         """Put a state on record, durably."""
-        replace(self._path, state.model_dump_json().encode())
+        left_out = None if self._keeps_code else {"approval"}
+        replace(self._path, state.model_dump_json(exclude=left_out).encode())
 
     def forget(self) -> bool:
         """Remove the record; False if there was none."""

@@ -38,7 +38,7 @@ def _signed_request(session: LoadSession) -> str:
         formats=session.terminal.profile.formats,
         challenge=session.client.challenge(),
         current_kcv=_current_kcv(session),
-        reload_reason=None,
+        reload_reason=session.reload_reason,
     )
 
 
@@ -53,7 +53,7 @@ def _send(session: LoadSession, statement: str) -> None:
         stage=opened.stage,
         version=0,
     )
-    session.kiosk.stage(opened.request_id, opened.stage, None)
+    session.tell_stage(None)
     session.show(opened.qr)
 
 

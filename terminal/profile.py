@@ -8,7 +8,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ceremony.statements import Code, TerminalNo
+from ceremony.statements import Code, Name, TerminalNo
 from terminal.durable import replace
 from terminal.keytoken import FORMAT
 
@@ -20,7 +20,7 @@ class ProfileError(Exception):
 
 
 class TerminalProfile(BaseModel):
-    """A terminal's pins.
+    """A terminal's pins, and its model for people to read.
 
     `audience` is the deployment's name in every statement, `kdh_thumbprint` SHA-256 of the one
     accepted KDH certificate as base64url, `formats` the key tokens that the EPP takes, best first.
@@ -32,6 +32,7 @@ class TerminalProfile(BaseModel):
     audience: Annotated[str, Field(min_length=1, max_length=100)]
     kdh_thumbprint: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
     formats: Annotated[tuple[Code, ...], Field(min_length=1, max_length=8)] = (FORMAT,)
+    model: Name | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -4,9 +4,10 @@ from ceremony.encoding import from_b64
 from ceremony.stages import OPEN
 from ceremony.statements import ReceiptPayload
 from terminal.answers import TokenAnswer
-from terminal.epp import MASTER_KEY
+from terminal.epp import HOST_KEY, MASTER_KEY
 from terminal.epperrors import EppCode, EppError
-from terminal.keytoken import read_key_token
+from terminal.eppimport import host_is_pinned
+from terminal.keytoken import FORMAT, read_key_token
 from terminal.loadsession import LoadSession
 from terminal.transport import AnswerMalformed, ServerRefused
 
@@ -21,9 +22,10 @@ def import_token(session: LoadSession, token: TokenAnswer) -> None:
     """
     data, terminal = from_b64(token.value), session.terminal
     try:
-        # The terminal's own pin, should the EPP have been set up with another.
-        read_key_token(data, terminal.profile.kdh_thumbprint, now=session.now)
-        imported = terminal.epp.import_key_token(data, request_id=session.request_id)
+        _require_pinned(session, token.format, data)
+        imported = terminal.epp.import_key_token(
+            data, request_id=session.request_id, token_format=token.format
+        )
     except EppError as error:
         session.kiosk.tell("refused-by-epp", code=error.code.value)
         if error.code is EppCode.RANDOM_INVALID:
@@ -33,6 +35,19 @@ def import_token(session: LoadSession, token: TokenAnswer) -> None:
         return
     session.kiosk.tell("imported", kcv=imported.key_check_value)
     write_receipt(session, kcv=imported.key_check_value)
+
+
+def _require_pinned(session: LoadSession, token_format: str, data: bytes) -> None:
+    """The terminal's own list and pin, should the EPP have been set up with another."""
+    profile = session.terminal.profile
+    if token_format not in profile.formats:
+        raise EppError(EppCode.FORMAT_INVALID, "the terminal asked for no token of this format")
+    if token_format == FORMAT:
+        read_key_token(data, profile.kdh_thumbprint, now=session.now)
+        return
+    host = session.terminal.epp.get_certificate(HOST_KEY)
+    if not host_is_pinned(host, profile.kdh_thumbprint):
+        raise EppError(EppCode.INVALID_CERT_STATE, "the EPP is bound to another KDH")
 
 
 def key_is_in(session: LoadSession) -> bool:

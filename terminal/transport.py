@@ -8,6 +8,7 @@ import ipaddress
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypedDict, TypeVar, Unpack
 
 import httpx
@@ -103,6 +104,15 @@ class Patience:
     longest_pause: float = 5.0
 
 
+def _no_trouble(what: str) -> None:
+    """Nobody is told."""
+    del what
+
+
+def _no_answer() -> None:
+    """Nobody is told."""
+
+
 class PatientHttp:
     """One server, called patiently.
 
@@ -111,6 +121,7 @@ class PatientHttp:
         patience: how long to go on.
         transport, sleep, clock: replaced by tests; seconds, `clock` monotonic.
         on_trouble: told in a word why a call is being repeated.
+        on_answer: told of every answer that is no trouble.
 
     Raises:
         ServerAddressRefused: if the origin is not https, or http to this machine itself.
@@ -124,13 +135,16 @@ class PatientHttp:
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
-        on_trouble: Callable[[str], None] = lambda _: None,
+        on_trouble: Callable[[str], None] = _no_trouble,
+        on_answer: Callable[[], None] = _no_answer,
     ) -> None:
         self.server = checked_server(server)
         self._patience = patience or Patience()
         self._sleep = sleep
         self._clock = clock
         self._on_trouble = on_trouble
+        self._on_answer = on_answer
+        self._server_ahead: float | None = None
         self._http = httpx.Client(
             base_url=self.server,
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
@@ -145,6 +159,10 @@ class PatientHttp:
         """Close the connection."""
         self._http.close()
 
+    def server_time(self) -> float | None:
+        """The server's clock now, Unix seconds; None if no answer told it. Not authenticated."""
+        return None if self._server_ahead is None else self._server_ahead + self._clock()
+
     def call(
         self,
         method: str,
@@ -152,9 +170,13 @@ class PatientHttp:
         expected: type[A],
         *,
         again: frozenset[int] = AGAIN,
+        repeated: Options | None = None,
         **options: Unpack[Options],
     ) -> A:
-        """Repeat one call until it is answered; `again` are the statuses that are no answer yet.
+        """Repeat one call until it is answered.
+
+        `again` are the statuses that are no answer yet; `repeated` replaces options from the
+        second time on.
 
         Raises:
             ServerRefused: the server said no.
@@ -171,6 +193,7 @@ class PatientHttp:
             if self._clock() + wait > deadline:
                 raise ServerUnavailable(f"no answer from {self.server}")
             self._sleep(wait)
+            options = {**options, **(repeated or {})}
             pause = min(2 * pause, self._patience.longest_pause)
 
     def _attempt(self, method: str, path: str, options: Options) -> httpx.Response | None:
@@ -181,7 +204,18 @@ class PatientHttp:
             return None
         if response.status_code in TROUBLES:
             self._on_trouble(f"HTTP {response.status_code}")
+        else:
+            self._note_time(response)
+            self._on_answer()
         return response
+
+    def _note_time(self, response: httpx.Response) -> None:
+        """Read the server's clock, which tells whole seconds (RFC 9110 section 6.6.1)."""
+        try:
+            told = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+        except ValueError:
+            return
+        self._server_ahead = told - self._clock()
 
 
 def checked_server(server: str) -> str:

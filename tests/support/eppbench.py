@@ -29,7 +29,9 @@ class Clock:
         return self.now
 
 
-def new_memory(keys: EppKeys, *, kdh_thumbprint: str | None) -> EppMemory:
+def new_memory(
+    keys: EppKeys, *, kdh_thumbprint: str | None, kdh_certificate: bytes | None = None
+) -> EppMemory:
     """What an EPP of these keys remembers before its first key."""
     private = keys.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     return EppMemory(
@@ -37,6 +39,7 @@ def new_memory(keys: EppKeys, *, kdh_thumbprint: str | None) -> EppMemory:
         private_key=private,
         certificate=keys.certificate,
         kdh_thumbprint=kdh_thumbprint,
+        kdh_certificate=kdh_certificate,
         capacity=CAPACITY,
     )
 
@@ -52,11 +55,19 @@ class Bench:
     forge: TokenForge = field(default_factory=lambda: TokenForge(sample_kdh()))
 
     @classmethod
-    def make(cls, folder: Path, *, kdh_thumbprint: str | None = "") -> Self:
+    def make(
+        cls,
+        folder: Path,
+        *,
+        kdh_thumbprint: str | None = "",
+        kdh_certificate: bytes | None = None,
+    ) -> Self:
         """Make an EPP in a folder and switch it on; it pins the sample KDH unless told."""
         keys = sample_epp("bench", 2048)
         pin = sample_kdh().thumbprint if kdh_thumbprint == "" else kdh_thumbprint
-        store = EppStore.create(folder, new_memory(keys, kdh_thumbprint=pin))
+        store = EppStore.create(
+            folder, new_memory(keys, kdh_thumbprint=pin, kdh_certificate=kdh_certificate)
+        )
         clock = Clock()
         return cls(folder, keys, Epp(store, clock=clock), clock)
 

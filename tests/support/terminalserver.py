@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Thread
 from typing import Any, Self
 
+from cryptography import x509
+
 from ceremony.encoding import b64, sha256_hex
 from ceremony.keys import PublicKey
 from ceremony.stages import FINAL, Stage
@@ -28,6 +30,8 @@ from ceremony.verification import EnrolledKey, peek, verify
 from keymanagement.checkvalue import key_check_value
 from keymanagement.kdh import KdhIdentity, make_development_kdh
 from keymanagement.port import KeyAlgorithm
+from keymanagement.tr34 import keytoken as tr34
+from keymanagement.tr34.header import KeyBlockHeader
 from tests.support.certificates import Epp
 from tests.support.keytokens import TokenForge, encrypted_to
 
@@ -68,6 +72,7 @@ class FakeKeyfill:
     device: PublicKey
     terminal_no: str
     kdh: KdhIdentity = field(default_factory=living_kdh)
+    token_format: str = "oaep-jws"
     stage: Stage = Stage.AWAITING_APPLICATION
     reason: str | None = None
     version: int = 1
@@ -224,8 +229,21 @@ class FakeKeyfill:
             raise Problem(403, "qr-refused")
         if len(self.tokens) > MAX_REWRAPS:
             raise Problem(403, "rewraps-exhausted")
+        token = self._tr34(said) if self.token_format == "tr34" else self._oaep_jws(said)
+        self.tokens[digest] = token
+        self.move(Stage.AWAITING_RECEIPT)
+        return {
+            "stage": Stage.AWAITING_RECEIPT,
+            "token": {
+                "format": self.token_format,
+                "value": b64(token),
+                "key_algorithm": "AES-128",
+            },
+        }
+
+    def _oaep_jws(self, said: ConfirmationPayload) -> bytes:
         now = int(time.time())
-        token = TokenForge(self.kdh).token(
+        return TokenForge(self.kdh).token(
             {
                 "request_id": self.request_id,
                 "terminal_no": self.terminal_no,
@@ -238,12 +256,15 @@ class FakeKeyfill:
                 "encrypted_key": encrypted_to(self.epp.private_key.public_key(), self.key),
             }
         )
-        self.tokens[digest] = token
-        self.move(Stage.AWAITING_RECEIPT)
-        return {
-            "stage": Stage.AWAITING_RECEIPT,
-            "token": {"format": "oaep-jws", "value": b64(token), "key_algorithm": "AES-128"},
-        }
+
+    def _tr34(self, said: ConfirmationPayload) -> bytes:
+        return tr34.compose(
+            self.key,
+            KeyBlockHeader(KeyAlgorithm.AES_128),
+            x509.load_der_x509_certificate(self.epp.certificate),
+            self.kdh,
+            tr34.TwoPass(bytes.fromhex(said.krd_nonce)),
+        )
 
     def _receive(self, said: ReceiptPayload) -> dict[str, Any]:
         if self.stage is not Stage.AWAITING_RECEIPT:
