@@ -20,6 +20,7 @@ from api.ceremonies import TemporalCeremonies
 from api.headers import SecurityHeaders
 from api.metrics import CallMetrics
 from api.pace import RefusalPace
+from api.pages import application, enrolment, entrance, officers, requesting, reviewing
 from api.parts import Parts
 from api.responses import completed
 from api.routes import (
@@ -30,15 +31,16 @@ from api.routes import (
     confirmations,
     enrolments,
     loading_requests,
-    pages,
     probes,
     receipts,
     reviews,
     sessions,
     sms_codes,
     sms_status,
+    updates,
 )
 from api.smscallbacks import CallbackUnauthentic, DeliveryReport, SmsCallbacks
+from api.temporalui import TemporalUi
 from api.tokens import Tokens
 from ceremony.codes import EdgeSeal
 from ceremony.qr import QrSeal
@@ -71,7 +73,6 @@ _TAGS: Final = [
     {"name": "audit", "description": "Auditors search, read and take evidence."},
     {"name": "enrolments", "description": "A person enrols their own credential."},
     {"name": "sms", "description": "Called by the SMS provider."},
-    {"name": "pages", "description": "For a phone's browser."},
     {"name": "probes", "description": "For those who run Keyfill."},
 ]
 
@@ -84,11 +85,18 @@ _ROUTERS: Final = (
     sessions.router,
     sms_codes.router,
     applications.router,
+    # Before what takes any word for a request's id.
+    updates.router,
     reviews.router,
     audit.router,
     enrolments.router,
     sms_status.router,
-    pages.router,
+    entrance.router,
+    application.router,
+    enrolment.router,
+    reviewing.router,
+    requesting.router,
+    officers.router,
     probes.router,
 )
 
@@ -134,6 +142,9 @@ def create_app(settings: Settings) -> FastAPI:
         qr=QrSeal(settings.secret("qr_key"), trust.audience),
         edge=EdgeSeal(settings.secret("edge_key")),
         sms_callbacks=_sms_callbacks(settings),
+        temporal_ui=TemporalUi(settings.temporal_ui, settings.temporal_namespace)
+        if settings.temporal_ui
+        else None,
         wait_seconds=settings.api_wait_seconds,
     )
 

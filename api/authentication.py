@@ -9,10 +9,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
-from fastapi import Depends, Path, Request, Security
+from fastapi import Depends, Path, Request, Response, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 from sqlmodel import Session
 
+from api.crosssite import check_same_origin
 from api.limits import Scope, network_of
 from api.parts import Parts, PartsDep
 from api.problems import NotAuthenticated, NotFound, Refused
@@ -25,7 +26,6 @@ SECURE_COOKIE: Final = "__Host-keyfill_session"
 PLAIN_COOKIE: Final = "keyfill_session"
 """The cookie's name where the origin is plain http, as in development: `__Host-` needs https."""
 
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{24}\Z")
 _MAX_TOKEN_CHARS: Final = 100
 
@@ -84,6 +84,46 @@ def cookie_name(parts: Parts) -> str:
     return SECURE_COOKIE if parts.trust.origin.startswith("https:") else PLAIN_COOKIE
 
 
+def set_session_cookie(response: Response, parts: Parts, token: str, seconds: int) -> None:
+    """Give a browser its session, out of a script's reach."""
+    response.set_cookie(
+        cookie_name(parts),
+        token,
+        max_age=seconds,
+        path="/",
+        secure=parts.trust.origin.startswith("https:"),
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def clear_session_cookie(response: Response, parts: Parts) -> None:
+    """Take the session away from a browser."""
+    response.delete_cookie(
+        cookie_name(parts),
+        path="/",
+        secure=parts.trust.origin.startswith("https:"),
+        httponly=True,
+        samesite="strict",
+    )
+
+
+async def session_by_cookie(request: Request, parts: Parts) -> SignedIn | None:
+    """Who looks at a page; None without a session, and for one that has ended.
+
+    Raises:
+        Refused: `cross-site`.
+        RateLimited: if that person calls too often.
+    """
+    token = _cookie_token(request, parts)
+    if token is None:
+        return None
+    try:
+        return await _session_of(parts, token)
+    except NotAuthenticated:
+        return None
+
+
 def known_request_id(
     request_id: Annotated[str, Path(examples=["n4bQgYhMfWWaL-qgxVrQFaO_"])],
 ) -> str:
@@ -93,19 +133,24 @@ def known_request_id(
     return request_id
 
 
-async def _anyone(request: Request, parts: PartsDep) -> Caller:
+async def anyone(request: Request, parts: PartsDep) -> Caller:
+    """Count a call against its address.
+
+    Raises:
+        RateLimited: if that address calls too often.
+    """
     caller = Caller(network_of(request.client.host if request.client else None))
     parts.limits.admit(Scope.ADDRESS, caller.address)
     return caller
 
 
-async def _by_signature(caller: Annotated[Caller, Depends(_anyone)]) -> Caller:
+async def _by_signature(caller: Annotated[Caller, Depends(anyone)]) -> Caller:
     return caller
 
 
 async def _maybe_signed_in(
     request: Request,
-    caller: Annotated[Caller, Depends(_anyone)],
+    caller: Annotated[Caller, Depends(anyone)],
     parts: PartsDep,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(SESSION_BEARER)],
     _cookie: Annotated[str | None, Security(SESSION_COOKIE)],
@@ -134,7 +179,7 @@ async def _auditor(signed_in: Annotated[SignedIn, Depends(_signed_in)]) -> Signe
 async def _viewer(
     request: Request,
     request_id: Annotated[str, Depends(known_request_id)],
-    caller: Annotated[Caller, Depends(_anyone)],
+    caller: Annotated[Caller, Depends(anyone)],
     parts: PartsDep,
     status: Annotated[HTTPAuthorizationCredentials | None, Security(STATUS_BEARER)],
     _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(SESSION_BEARER)],
@@ -149,8 +194,13 @@ async def _viewer(
     return Viewer(await _session_of(parts, token))
 
 
+def still_signed_in(session: Session, parts: Parts, signed_in: SignedIn) -> bool:
+    """Whether this session neither ended nor expired, and its credential is still in force."""
+    return _valid(session, parts.trust, signed_in.session_digest, parts.now()) is not None
+
+
 RequestIdPath = Annotated[str, Depends(known_request_id)]
-Anyone = Annotated[Caller, Depends(_anyone)]
+Anyone = Annotated[Caller, Depends(anyone)]
 """Nobody in particular."""
 BySignature = Annotated[Caller, Depends(_by_signature)]
 """Whoever signed the statement in the body (`api.statements` verifies it), or holds its token."""
@@ -163,7 +213,7 @@ ByAuditor = Annotated[SignedIn, Depends(_auditor)]
 ByViewer = Annotated[Viewer, Depends(_viewer)]
 """The terminal of the loading request in the path, or someone with a session."""
 
-AUTHENTICATORS: Final = frozenset({_anyone, _by_signature, _signed_in, _auditor, _viewer})
+AUTHENTICATORS: Final = frozenset({anyone, _by_signature, _signed_in, _auditor, _viewer})
 """What a route must depend on, one way or another (a test looks)."""
 
 
@@ -171,10 +221,7 @@ def _cookie_token(request: Request, parts: Parts) -> str | None:
     token = request.cookies.get(cookie_name(parts))
     if token is None:
         return None
-    origin = request.headers.get("origin")
-    # SameSite=Strict still lets sibling subdomains through.
-    if request.method not in _SAFE_METHODS and origin not in (None, parts.trust.origin):
-        raise Refused("origin-refused")
+    check_same_origin(request, parts.trust.origin)
     return token
 
 

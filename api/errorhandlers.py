@@ -8,11 +8,14 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.ceremonies import CeremoniesAway
 from api.limits import RateLimited
+from api.pages.errors import answer
+from api.pages.visitors import SignInFirst
 from api.problems import ApiProblem, Malformed, TooMany, Unavailable, document
 from records.failures import DatabaseUnavailable
 
@@ -37,24 +40,29 @@ class _Other(ApiProblem):
         self.status = status
 
 
-async def _api_problem(_: Request, error: Exception) -> Response:
+async def _api_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiProblem)  # noqa: S101 - how the handler is registered
-    return document(error)
+    return answer(request, error)
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - how the handler is registered
-    answer = document(_Other(error.status_code))
-    answer.headers.update(error.headers or {})
-    return answer
+    response = answer(request, _Other(error.status_code))
+    response.headers.update(error.headers or {})
+    return response
 
 
-async def _schema(_: Request, error: Exception) -> Response:
+async def _sign_in_first(_: Request, error: Exception) -> Response:
+    assert isinstance(error, SignInFirst)  # noqa: S101 - how the handler is registered
+    return RedirectResponse(error.location, 303)
+
+
+async def _schema(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - how the handler is registered
     errors = error.errors()
     if any(one["type"] == "json_invalid" for one in errors):
-        return document(Malformed("malformed"))
-    return document(_Schema([_rule_broken(one) for one in errors]))
+        return answer(request, Malformed("malformed"))
+    return answer(request, _Schema([_rule_broken(one) for one in errors]))
 
 
 class _Schema(ApiProblem):
@@ -74,19 +82,19 @@ def _rule_broken(error: Mapping[str, Any]) -> str:
     return f"{'.'.join(str(part) for part in where)}: {error['type']}"
 
 
-async def _rate_limited(_: Request, error: Exception) -> Response:
+async def _rate_limited(request: Request, error: Exception) -> Response:
     assert isinstance(error, RateLimited)  # noqa: S101 - how the handler is registered
-    return document(TooMany(error.retry_after))
+    return answer(request, TooMany(error.retry_after))
 
 
-async def _database_away(_: Request, error: Exception) -> Response:
+async def _database_away(request: Request, error: Exception) -> Response:
     del error
-    return document(Unavailable("database-unavailable"))
+    return answer(request, Unavailable("database-unavailable"))
 
 
-async def _ceremonies_away(_: Request, error: Exception) -> Response:
+async def _ceremonies_away(request: Request, error: Exception) -> Response:
     del error
-    return document(Unavailable("temporal-unavailable"))
+    return answer(request, Unavailable("temporal-unavailable"))
 
 
 def install(app: FastAPI) -> None:
@@ -95,6 +103,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _schema)
     app.add_exception_handler(RateLimited, _rate_limited)
+    app.add_exception_handler(SignInFirst, _sign_in_first)
     app.add_exception_handler(DatabaseUnavailable, _database_away)
     app.add_exception_handler(CeremoniesAway, _ceremonies_away)
 
@@ -106,6 +115,13 @@ class _Unexpected(ApiProblem):
 
     def __init__(self) -> None:
         super().__init__("internal-error")
+
+
+def _unexpected(scope: Scope) -> Response:
+    try:
+        return answer(Request(scope), _Unexpected())
+    except Exception:  # noqa: BLE001 - the page of the fault is at fault itself
+        return document(_Unexpected())
 
 
 class UnexpectedErrors:
@@ -137,4 +153,4 @@ class UnexpectedErrors:
             frames = "".join(traceback.format_tb(error.__traceback__))
             _LOG.error("unexpected %s\n%s", type(error).__qualname__, frames)
             if not started:
-                await document(_Unexpected())(scope, receive, send)
+                await _unexpected(scope)(scope, receive, send)

@@ -129,7 +129,7 @@ def events_of(session: Session, request_id: str) -> list[Event]:
     events = audit.of_request(session, request_id)
     if not events and projection.find(session, request_id) is None:
         raise NotFound
-    return [_event(row) for row in events]
+    return [event_of(row) for row in events]
 
 
 def evidence_of(session: Session, request_id: str) -> Evidence:
@@ -155,11 +155,12 @@ def evidence_of(session: Session, request_id: str) -> Evidence:
         entries=_entries(session, row),
         release_record=key.release_record if key else None,
         token_digests=[token.token_digest for token in keystore.tokens_of(session, request_id)],
-        events=[_event(one) for one in audit.of_request(session, request_id)],
+        events=[event_of(one) for one in audit.of_request(session, request_id)],
     )
 
 
-def _event(row: AuditEventRow) -> Event:
+def event_of(row: AuditEventRow) -> Event:
+    """What an auditor sees of an event."""
     return Event(
         id=row.id or 0,
         at=row.at,

@@ -31,6 +31,9 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
+                if headers.get("content-type", "").startswith("text/event-stream"):
+                    # The framework sets `no-cache`, which lets a stream be stored.
+                    headers["Cache-Control"] = HEADERS["Cache-Control"]
             await send(message)
 
         await self._app(scope, receive, with_headers)

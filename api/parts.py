@@ -12,6 +12,8 @@ from api.limits import RateLimits
 from api.metrics import Metrics
 from api.pace import STEP_SECONDS
 from api.smscallbacks import SmsCallbacks
+from api.streams import Streams
+from api.temporalui import TemporalUi
 from api.tokens import Tokens
 from ceremony.codes import EdgeSeal
 from ceremony.qr import QrSeal
@@ -25,8 +27,8 @@ class Parts:
     """Everything a route may use.
 
     `clock` gives Unix seconds. `wait_seconds` is how long a call waits for a verdict before it
-    answers 202. `sms_callbacks` is None where no SMS provider reports. `refusal_step` is the pace
-    of refusals in seconds (`api.pace`).
+    answers 202. `sms_callbacks` is None where no SMS provider reports, `temporal_ui` where no
+    browser can reach Temporal's. `refusal_step` is the pace of refusals in seconds (`api.pace`).
     """
 
     database: Database
@@ -37,8 +39,10 @@ class Parts:
     qr: QrSeal
     edge: EdgeSeal
     sms_callbacks: SmsCallbacks | None = None
+    temporal_ui: TemporalUi | None = None
     limits: RateLimits = field(default_factory=RateLimits)
     metrics: Metrics = field(default_factory=Metrics)
+    streams: Streams = field(default_factory=Streams)
     clock: Callable[[], float] = time.time
     wait_seconds: float = 5.0
     refusal_step: float = STEP_SECONDS

@@ -47,6 +47,13 @@ class Problem(BaseModel):
     stage: Annotated[
         Stage | None, Field(description="With `wrong-stage`: where the loading request stands.")
     ] = None
+    request_id: Annotated[
+        str | None,
+        Field(
+            description="With `wrong-stage` for a scanned code: the terminal's own first "
+            "administrator is told which loading request it is."
+        ),
+    ] = None
     attempts_left: Annotated[
         int | None,
         Field(description="With a refused application, for the terminal's own administrator."),
@@ -129,9 +136,10 @@ class WrongStage(ApiProblem):
 
     status = 409
 
-    def __init__(self, stage: Stage) -> None:
-        """Name the stage."""
-        super().__init__(Reason.WRONG_STAGE, members={"stage": stage.value})
+    def __init__(self, stage: Stage, request_id: str | None = None) -> None:
+        """Name the stage, and the loading request to one whose it is and who cannot know it."""
+        known = {} if request_id is None else {"request_id": request_id}
+        super().__init__(Reason.WRONG_STAGE, members={"stage": stage.value, **known})
 
 
 class Gone(ApiProblem):

@@ -36,8 +36,8 @@ DATABASE: Final = {503: ("database-unavailable",)}
 TEMPORAL: Final = {503: ("database-unavailable", "temporal-unavailable")}
 BODY: Final = {400: ("malformed",), 413: ("body-too-large",), 422: ("schema",)}
 QUERY: Final = {422: ("schema",)}
-SESSION: Final = {401: ("not-authenticated",), 403: ("origin-refused",)}
-AUDITOR: Final = {401: ("not-authenticated",), 403: ("not-auditor", "origin-refused")}
+SESSION: Final = {401: ("not-authenticated",), 403: ("cross-site",)}
+AUDITOR: Final = {401: ("not-authenticated",), 403: ("not-auditor", "cross-site")}
 STATEMENT: Final = {
     400: ("malformed", "too-large", "header-refused", "wrong-type"),
     401: ("not-authenticated", "wrong-audience"),

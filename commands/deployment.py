@@ -90,7 +90,7 @@ class Deployment:
         environment = {
             "KEYFILL_HOME": str(self._home.path.absolute()),
             "KEYFILL_TEMPORAL_ADDRESS": temporal,
-            "KEYFILL_TEMPORAL_UI": ui or "",
+            "KEYFILL_TEMPORAL_UI": ui or Settings(home=self._home.path).temporal_ui,
         }
         # They load for seconds and wait for what they need: all at once is soonest.
         workers = [self._worker(role, environment) for role in WORKERS]

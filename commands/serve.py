@@ -1,5 +1,6 @@
 """`keyfill api` and `keyfill worker`: one process each, as an operator's supervisor starts them."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,6 +30,7 @@ def api(home: Home = DEFAULT_HOME) -> None:
     import uvicorn
 
     from api.app import create_app
+    from api.server import Server
     from ceremony.trust import TrustError
     from engine import processes
     from settings import SettingsError
@@ -39,7 +41,7 @@ def api(home: Home = DEFAULT_HOME) -> None:
         app = create_app(settings)
     except (SettingsError, TrustError, OSError) as error:
         leave(Exit.USAGE, f"{error}")
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.api_host,
         port=settings.api_port,
@@ -49,7 +51,10 @@ def api(home: Home = DEFAULT_HOME) -> None:
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    processes.leave(Exit.DONE)
+    server = Server(config, app.state.parts.streams)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    processes.leave(Exit.DONE if server.started else Exit.FAULT)
 
 
 def _name_home(home: Path) -> None:

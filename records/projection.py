@@ -1,10 +1,11 @@
 """The projection of the loading requests: written by the workflow's activities, read by callers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, or_, tuple_, update
+from sqlalchemy import ColumnElement, tuple_, update
 from sqlmodel import Session, col, select
 
 from ceremony.stages import OPEN, Stage
@@ -61,10 +62,14 @@ class Filter:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a search, newest first; `next` is the cursor of what follows, None at the end."""
+    """One page of a search, newest first.
+
+    `next` is the cursor of what follows, `previous` that of what comes before; None at the ends.
+    """
 
     rows: Sequence[LoadingRequestRow]
     next: str | None
+    previous: str | None = None
 
 
 def open_request(session: Session, row: LoadingRequestRow) -> tuple[LoadingRequestRow, bool]:
@@ -130,29 +135,75 @@ def awaiting_review(session: Session, second_person: str) -> Sequence[LoadingReq
     ).all()
 
 
-def search(session: Session, wanted: Filter, *, after: str | None = None, limit: int = 50) -> Page:
-    """Search, newest first, at most `limit` (1 to 200) rows from the cursor `after` on.
+def search(
+    session: Session,
+    wanted: Filter,
+    *,
+    after: str | None = None,
+    before: str | None = None,
+    limit: int = 50,
+) -> Page:
+    """Search, newest first, at most `limit` (1 to 200) rows.
 
-    Pages are cut by key, so requests opened meanwhile neither shift nor repeat rows.
+    With the cursor `after`, the page that follows it; with `before`, the page that leads up to
+    it; one of them at most. Pages are cut by key, so requests opened meanwhile neither shift nor
+    repeat rows, and a page costs the same wherever it is.
 
     Raises:
-        BadCursor: if `after` is not a cursor of this function.
+        BadCursor: if a cursor is not one of this function.
     """
     limit = max(1, min(limit, MAX_PAGE))
-    conditions = _conditions(wanted)
+    cursor = after if before is None else before
+    rows = _nearest(session, wanted, cursor, limit + 1, backwards=before is not None)
+    more, rows = len(rows) > limit, rows[:limit]
+    if not rows:
+        return Page((), None)
+    if before is not None:
+        rows.reverse()
+        return Page(rows, _cursor(rows[-1]), _cursor(rows[0]) if more else None)
+    previous = None if after is None else _cursor(rows[0])
+    return Page(rows, _cursor(rows[-1]) if more else None, previous)
+
+
+def _nearest(
+    session: Session, wanted: Filter, cursor: str | None, limit: int, *, backwards: bool
+) -> list[LoadingRequestRow]:
     opened_at, request_id = col(LoadingRequestRow.opened_at), col(LoadingRequestRow.request_id)
-    if after is not None:
-        conditions.append(tuple_(opened_at, request_id) < tuple_(*_position(after)))
-    rows = session.exec(
-        select(LoadingRequestRow)
-        .where(*conditions)
-        .order_by(opened_at.desc(), request_id.desc())
-        .limit(limit + 1)
-    ).all()
-    if len(rows) <= limit:
-        return Page(rows, None)
-    last = rows[limit - 1]
-    return Page(rows[:limit], f"{last.opened_at}.{last.request_id}")
+    order = (opened_at, request_id) if backwards else (opened_at.desc(), request_id.desc())
+    conditions = _conditions(wanted)
+    if cursor is not None:
+        key, position = tuple_(opened_at, request_id), tuple_(*_position(cursor))
+        conditions.append(key > position if backwards else key < position)
+    found: dict[str, LoadingRequestRow] = {}
+    for lane in _lanes(wanted):
+        statement = select(LoadingRequestRow).where(*lane, *conditions)
+        for row in session.exec(statement.order_by(*order).limit(limit)):
+            found[row.request_id] = row
+    rows = sorted(
+        found.values(), key=lambda row: (row.opened_at, row.request_id), reverse=not backwards
+    )
+    return rows[:limit]
+
+
+def _lanes(wanted: Filter) -> Iterator[tuple[ColumnElement[bool], ...]]:
+    """The alternatives of a filter, each of which an index gives in order.
+
+    Asked for in one query with OR, the database would fetch and sort all that match.
+    """
+    row = LoadingRequestRow
+    stages: Sequence[tuple[ColumnElement[bool], ...]] = [()]
+    people: Sequence[tuple[ColumnElement[bool], ...]] = [()]
+    if wanted.stages is not None:
+        stages = [(col(row.stage) == stage,) for stage in wanted.stages]
+    if wanted.staff_no is not None:
+        either = (row.first_staff_no, row.second_staff_no)
+        people = [(col(column) == wanted.staff_no,) for column in either]
+    for stage, person in product(stages, people):
+        yield (*stage, *person)
+
+
+def _cursor(row: LoadingRequestRow) -> str:
+    return f"{row.opened_at}.{row.request_id}"
 
 
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
@@ -160,15 +211,6 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.terminal_no is not None:
         conditions.append(col(row.terminal_no) == wanted.terminal_no)
-    if wanted.stages is not None:
-        conditions.append(col(row.stage).in_(wanted.stages))
-    if wanted.staff_no is not None:
-        conditions.append(
-            or_(
-                col(row.first_staff_no) == wanted.staff_no,
-                col(row.second_staff_no) == wanted.staff_no,
-            )
-        )
     if wanted.branch is not None:
         conditions.append(col(row.branch) == wanted.branch)
     if wanted.opened_from is not None:

@@ -41,11 +41,12 @@ from api.wire import (
     statement_text,
 )
 from ceremony.checks import APPLICATION_SECONDS, CLOCK_SKEW_SECONDS
-from ceremony.qr import qr_digest
+from ceremony.qr import QrContents, qr_digest
 from ceremony.reasons import Reason
 from ceremony.stages import Stage
+from ceremony.state import ATTEMPTS
 from ceremony.statements import ApplicationPayload
-from records import coderequests, projection
+from records import coderequests, projection, verdicts
 from records.standing import present
 from records.tables.verdict import VerdictRow
 
@@ -82,6 +83,8 @@ class ApplicationDocument(BaseModel):
     registry_digest: Annotated[str, Field(examples=[DIGEST_EXAMPLE])]
     qr_digest: Annotated[str, Field(examples=[DIGEST_EXAMPLE])]
     expires_at_max: UnixSeconds
+    attempts_left: Annotated[int, Field(examples=[5])]
+    qr_expires_at: UnixSeconds
     server_time: UnixSeconds
 
 
@@ -107,9 +110,7 @@ async def application_document(
     """Give the terminal's first administrator what the statement must name."""
     try:
         token, contents = live_code(parts, body.qr_text)
-        return await parts.database.run(
-            _document, parts, signed_in, contents.request_id, qr_digest(token)
-        )
+        return await parts.database.run(_document, parts, signed_in, contents, qr_digest(token))
     except ApiProblem as problem:
         await note_denied(parts, signed_in, "document-refused", problem.reason)
         raise
@@ -148,18 +149,19 @@ async def apply(
 
 
 def _document(
-    parts: Parts, signed_in: SignedIn, request_id: str, digest: str
+    parts: Parts, signed_in: SignedIn, scanned: QrContents, digest: str
 ) -> ApplicationDocument:
-    now = parts.now()
+    request_id, now = scanned.request_id, parts.now()
     with parts.database.read() as session:
         row = projection.find(session, request_id)
         if row is None:
             raise ApplicationRefused(Reason.WRONG_REQUEST)
         standing = present(session, parts.trust, row.terminal_no, now=now).standing
+        attempts_left = _attempts_left(session, request_id)
     if standing is None or standing.first.entry.person != signed_in.person:
         raise ApplicationRefused(Reason.NOT_FIRST_ADMINISTRATOR)
     if row.stage is not Stage.AWAITING_APPLICATION:
-        raise WrongStage(row.stage)
+        raise WrongStage(row.stage, row.request_id)
     if standing.registry_digest != row.registry_digest:
         raise Refused(Reason.REGISTRY_CHANGED)
     return ApplicationDocument(
@@ -171,8 +173,16 @@ def _document(
         qr_digest=digest,
         # The limit counts from the signer's own clock, which may be as far behind as this.
         expires_at_max=now + APPLICATION_SECONDS - CLOCK_SKEW_SECONDS,
+        attempts_left=attempts_left,
+        qr_expires_at=scanned.expires_at,
         server_time=now,
     )
+
+
+def _attempts_left(session: Session, request_id: str) -> int:
+    """How many applications may still be refused; each verdict holds what was left after it."""
+    left = (verdict.attempts_left for verdict in verdicts.of_request(session, request_id))
+    return min((one for one in left if one is not None), default=ATTEMPTS)
 
 
 def _place(

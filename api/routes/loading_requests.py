@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from api.authentication import BySignature, ByViewer, RequestIdPath, Viewer
 from api.enrolled import Signed
+from api.loadingstatus import LoadingStatus, status_of
 from api.parts import Parts, PartsDep
 from api.problems import NotFound, Refused, verdict_problem
 from api.qrcodes import shown_code
@@ -26,7 +27,6 @@ from api.responses import (
 )
 from api.statements import Intake, Pending, Place, take_in
 from api.wire import (
-    DIGEST_EXAMPLE,
     REQUEST_ID_EXAMPLE,
     QrCode,
     SignedBody,
@@ -67,27 +67,6 @@ class LoadingOpened(BaseModel):
         ),
     ]
     qr: Annotated[QrCode | None, Field(description="Only in AWAITING_APPLICATION.")]
-
-
-class LoadingStatus(BaseModel):
-    """Where a loading request stands; `reason` is the code of why it ended as it did."""
-
-    request_id: Annotated[str, Field(examples=[REQUEST_ID_EXAMPLE])]
-    stage: Stage
-    version: Annotated[int, Field(description="Grows with every change.", examples=[2])]
-    reason: Annotated[str | None, Field(examples=["expired"])]
-    qr: Annotated[
-        QrCode | None,
-        Field(description="For the status token only, and only in AWAITING_APPLICATION."),
-    ] = None
-    qr_digest: Annotated[
-        str | None,
-        Field(
-            description="For the status token only: the QR code of the accepted application, "
-            "which the confirmation must name and the terminal must have shown.",
-            examples=[DIGEST_EXAMPLE],
-        ),
-    ] = None
 
 
 @router.post(
@@ -143,16 +122,26 @@ async def read_loading_request(
     With `after` and `wait` it long-polls; when the time is up it answers with what there is.
     """
     look = partial(_look, request_id, viewer, after)
-    row = await parts.watcher.wait_for(look, wait if after is not None else 0)
-    if row is None:
-        row = await parts.database.run(_read, parts, request_id, viewer)
-    status = LoadingStatus(
-        request_id=row.request_id, stage=row.stage, version=row.version, reason=row.reason
-    )
+    found = await parts.watcher.wait_for(look, wait if after is not None else 0)
+    if found is None:
+        found = await parts.database.run(_read, parts, request_id, viewer)
+    row, status = found
     if viewer.is_terminal:
         status.qr = await asyncio.to_thread(shown_code, parts, row)
         status.qr_digest = row.qr_digest
     return status
+
+
+def readable(session: Session, request_id: str, viewer: Viewer) -> LoadingRequestRow:
+    """The loading request, if this viewer may see where it stands.
+
+    Raises:
+        NotFound: if it is unknown, or not the viewer's.
+    """
+    row = projection.find(session, request_id)
+    if row is None or not _may_read(viewer, row):
+        raise NotFound
+    return row
 
 
 def _place(_session: Session, signed: Signed[RequestPayload]) -> Place:
@@ -169,11 +158,11 @@ def _answer(session: Session, verdict: VerdictRow) -> LoadingRequestRow | None:
 
 def _look(
     request_id: str, viewer: Viewer, after: int | None, session: Session
-) -> LoadingRequestRow | None:
-    row = projection.find(session, request_id)
-    if row is None or not _may_read(viewer, row):
-        raise NotFound
-    return row if after is None or row.version > after else None
+) -> tuple[LoadingRequestRow, LoadingStatus] | None:
+    row = readable(session, request_id, viewer)
+    if after is not None and row.version <= after:
+        return None
+    return row, status_of(session, row, viewer)
 
 
 def _may_read(viewer: Viewer, row: LoadingRequestRow) -> bool:
@@ -182,9 +171,7 @@ def _may_read(viewer: Viewer, row: LoadingRequestRow) -> bool:
     return viewer.signed_in.person in (row.first_person, row.second_person)
 
 
-def _read(parts: Parts, request_id: str, viewer: Viewer) -> LoadingRequestRow:
+def _read(parts: Parts, request_id: str, viewer: Viewer) -> tuple[LoadingRequestRow, LoadingStatus]:
     with parts.database.read() as session:
-        row = _look(request_id, viewer, None, session)
-    if row is None:
-        raise NotFound
-    return row
+        row = readable(session, request_id, viewer)
+        return row, status_of(session, row, viewer)

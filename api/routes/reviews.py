@@ -1,5 +1,6 @@
 """Reviews: what awaits the second administrator, and the decision about it."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -115,20 +116,7 @@ class Decided(BaseModel):
 @router.get("", summary="See what awaits review", responses=problems(SESSION, DATABASE))
 async def list_reviews(signed_in: BySession, parts: PartsDep) -> Reviews:
     """List the applications that await this administrator's decision."""
-    rows = await parts.database.run(_awaiting, parts, signed_in.person)
-    return Reviews(
-        reviews=[
-            ReviewSummary(
-                request_id=row.request_id,
-                terminal_no=row.terminal_no,
-                model=row.model,
-                branch=row.branch,
-                first_administrator=row.first_staff_no,
-                since=row.stage_since,
-            )
-            for row in rows
-        ]
-    )
+    return reviews_of(await parts.database.run(_awaiting, parts, signed_in.person))
 
 
 @router.get(
@@ -145,7 +133,7 @@ async def review_document(
     request_id: RequestIdPath, signed_in: BySession, parts: PartsDep
 ) -> ReviewDocument:
     """Give the second administrator what there is to see and to name."""
-    return await parts.database.run(_document, parts, signed_in, request_id)
+    return await parts.database.run(document_of, parts, signed_in, request_id)
 
 
 @router.post(
@@ -170,12 +158,36 @@ async def decide(
     return accepted(answer) if isinstance(answer, Pending) else answer
 
 
+def reviews_of(rows: Sequence[LoadingRequestRow]) -> Reviews:
+    """What an administrator sees of the loading requests that await their decision."""
+    return Reviews(
+        reviews=[
+            ReviewSummary(
+                request_id=row.request_id,
+                terminal_no=row.terminal_no,
+                model=row.model,
+                branch=row.branch,
+                first_administrator=row.first_staff_no,
+                since=row.stage_since,
+            )
+            for row in rows
+        ]
+    )
+
+
 def _awaiting(parts: Parts, person: str) -> list[LoadingRequestRow]:
     with parts.database.read() as session:
         return list(projection.awaiting_review(session, person))
 
 
-def _document(parts: Parts, signed_in: SignedIn, request_id: str) -> ReviewDocument:
+def document_of(parts: Parts, signed_in: SignedIn, request_id: str) -> ReviewDocument:
+    """What the second administrator's decision must name.
+
+    Raises:
+        NotFound: if the request is unknown or another's.
+        WrongStage: if it does not await review.
+        Refused: `registry-changed` if the registry is no longer what the application rests on.
+    """
     now = parts.now()
     with parts.database.read() as session:
         row = projection.find(session, request_id)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from api.authentication import BySession, BySignature, cookie_name
+from api.authentication import BySession, BySignature, clear_session_cookie, set_session_cookie
 from api.enrolled import Signed
 from api.limits import Scope
 from api.parts import Parts, PartsDep
@@ -59,15 +59,7 @@ async def sign_in(
         await note_refused(parts, caller, Refusal(Kind.LOGIN, error.reason, signed))
         raise statement_problem(error.reason) from None
     parts.metrics.statements.labels(Kind.LOGIN, "answered").inc()
-    response.set_cookie(
-        cookie_name(parts),
-        token,
-        max_age=SESSION_SECONDS,
-        path="/",
-        secure=parts.trust.origin.startswith("https:"),
-        httponly=True,
-        samesite="strict",
-    )
+    set_session_cookie(response, parts, token, SESSION_SECONDS)
     return SessionOpened(session_token=token, expires_at=expires_at)
 
 
@@ -80,13 +72,7 @@ async def sign_in(
 async def sign_out(signed_in: BySession, parts: PartsDep, response: Response) -> None:
     """End this session."""
     await parts.database.run(_end, parts, signed_in.session_digest)
-    response.delete_cookie(
-        cookie_name(parts),
-        path="/",
-        secure=parts.trust.origin.startswith("https:"),
-        httponly=True,
-        samesite="strict",
-    )
+    clear_session_cookie(response, parts)
 
 
 def _open(parts: Parts, signed: Signed[LoginPayload], token: str) -> int:

@@ -16,12 +16,13 @@ class LoadingRequestRow(Record, table=True):
     __tablename__ = "loading_requests"
     __table_args__ = (
         CheckConstraint("version >= 0", name="version"),
-        Index(None, "terminal_no", "opened_at"),
-        Index(None, "stage"),
         Index(None, "second_person", "stage"),
-        Index(None, "first_staff_no"),
-        Index(None, "second_staff_no"),
-        Index(None, "branch"),
+        # A search reads its pages along one of these, in order (`records.projection.search`).
+        Index(None, "terminal_no", "opened_at", "request_id"),
+        Index(None, "stage", "opened_at", "request_id"),
+        Index(None, "first_staff_no", "opened_at", "request_id"),
+        Index(None, "second_staff_no", "opened_at", "request_id"),
+        Index(None, "branch", "opened_at", "request_id"),
         Index(None, "opened_at", "request_id"),
     )
 

@@ -97,6 +97,8 @@ async def test_the_document_names_everything_but_the_terminal(house: House) -> N
         "request_id": load.id,
         "administrator": house.world.first.staff_no,
         "epp_fingerprint": house.world.terminal.epp.fingerprint,
+        "attempts_left": 5,
+        "qr_expires_at": load.opened["qr"]["expires_at"],
         "registry_digest": house.world.standing().registry_digest,
         "qr_digest": qr_digest(token_of(load.qr_text, ORIGIN)),
         "expires_at_max": house.world.now + APPLICATION_SECONDS - CLOCK_SKEW_SECONDS,

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from fastapi.routing import APIRoute
 
 from api.authentication import AUTHENTICATORS
 from api.bodies import MAX_BODY_BYTES
 from api.limits import Scope, network_of
 from tests.support.acts import Act
 from tests.support.apihouse import House, wire
+from tests.support.approutes import dependencies_of, routes_of
 from tests.support.identities import jwk_signer
 
 PLANTED = "planted-secret-824193"
@@ -248,33 +248,12 @@ async def test_metrics_name_routes_and_never_ids(house: House) -> None:
     assert load.id not in text and "ATM-0001" not in text and PLANTED not in text
 
 
-def routes(house: House) -> Iterator[APIRoute]:
-    """Every route of ours, those of included routers too."""
-
-    def below(one: Any) -> Iterator[APIRoute]:
-        if isinstance(one, APIRoute):
-            yield one
-        else:
-            for inner in getattr(getattr(one, "original_router", one), "routes", ()):
-                yield from below(inner)
-
-    for route in house.app.routes:
-        yield from below(route)
-
-
 async def test_every_route_names_its_authenticator(house: House) -> None:
     """No route is without one of the authenticators, whatever else it depends on."""
-
-    def calls(dependant: Any) -> set[Any]:
-        found = {dependant.call}
-        for one in dependant.dependencies:
-            found |= calls(one)
-        return found
-
-    found = list(routes(house))
+    found = list(routes_of(house.app))
     assert len(found) > 20
     for route in found:
-        assert calls(route.dependant) & AUTHENTICATORS, route.path
+        assert dependencies_of(route) & AUTHENTICATORS, route.path
 
 
 async def test_the_openapi_document_is_complete(house: House) -> None:
@@ -319,12 +298,3 @@ async def test_every_reference_in_the_openapi_document_resolves(house: House) ->
         target: Any = document
         for part in reference.removeprefix("#/").split("/"):
             target = target[part]
-
-
-@pytest.mark.parametrize("path", ["/a", "/e"])
-async def test_the_pages_say_where_the_link_goes(house: House, path: str) -> None:
-    """A phone finds a page that says what the link is for, and runs nothing."""
-    response = await house.client.get(path)
-    assert response.headers["content-type"].startswith("text/html")
-    assert "Keyfill" in response.text and "<script" not in response.text
-    assert response.headers["strict-transport-security"]

@@ -7,7 +7,6 @@ from api.tokens import SESSION_SECONDS, session_digest
 from records import credentialentries
 from records.tables.session import SessionRow
 from tests.support.apihouse import House, wire
-from tests.support.identities import ORIGIN
 
 COOKIE = "__Host-keyfill_session"
 
@@ -55,24 +54,6 @@ async def test_the_cookie_is_out_of_a_scripts_reach_and_works_alone(house: House
     attributes = {part.strip().lower() for part in cookie.split(";")[1:]}
     assert {"httponly", "secure", "samesite=strict", "path=/"} <= attributes
     assert (await house.client.get("/v1/reviews")).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("origin", "status"), [(None, 403), (ORIGIN, 403), ("https://evil.keyfill.test", 403)]
-)
-async def test_a_cookie_from_another_origin_acts_for_nobody(
-    house: House, origin: str | None, status: int
-) -> None:
-    """With the cookie, a POST from a page of another origin is refused as such."""
-    login = house.world.login(challenge=house.challenge())
-    await house.client.post("/v1/sessions", json={"statement": wire(login)})
-    response = await house.client.post(
-        "/v1/applications/document",
-        json={"qr_text": "x"},
-        headers={} if origin is None else {"Origin": origin},
-    )
-    expected = "origin-refused" if origin not in (None, ORIGIN) else "application-refused"
-    assert (response.status_code, response.json()["code"]) == (status, expected)
 
 
 async def test_a_revoked_credential_ends_its_sessions(house: House) -> None:

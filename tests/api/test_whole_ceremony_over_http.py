@@ -1,22 +1,6 @@
 """The main job over HTTP: a terminal gets its key, and everyone sees what is theirs to see."""
 
-import json
-
-from ceremony.encoding import from_b64, from_b64url
-from keymanagement.checkvalue import key_check_value
-from keymanagement.port import KeyAlgorithm
-from tests.support.apihouse import House, Load, wire
-from tests.support.keytokens import OAEP_SHA256
-
-
-def kcv_of_token(load: Load) -> str:
-    """What the terminal's EPP computes once it has opened its key token."""
-    assert load.token is not None
-    payload = json.loads(from_b64url(from_b64(load.token["value"]).decode().split(".")[1]))
-    key = load.house.world.terminal.epp.private_key.decrypt(
-        from_b64url(payload["encrypted_key"]), OAEP_SHA256
-    )
-    return key_check_value(KeyAlgorithm(load.token["key_algorithm"]), key)
+from tests.support.apihouse import House, kcv_of_token, wire
 
 
 async def test_a_terminal_gets_its_key(house: House) -> None:

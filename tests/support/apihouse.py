@@ -16,15 +16,18 @@ from api.limits import RateLimits, Scope
 from api.parts import Parts
 from api.smscallbacks import SmsCallbacks
 from api.tokens import Tokens
-from ceremony.encoding import from_b64, sha256_hex
+from ceremony.encoding import from_b64, from_b64url, sha256_hex
 from ceremony.qr import qr_digest, token_of
 from ceremony.statements import RequestPayload, request_id_of
 from ceremony.verification import Verified
+from keymanagement.checkvalue import key_check_value
+from keymanagement.port import KeyAlgorithm
 from records import audit
 from records.tables.audit_event import AuditEventRow
 from records.watcher import ChangeWatcher
 from tests.support.backstage import Backstage
 from tests.support.identities import ORIGIN, Administrator
+from tests.support.keytokens import OAEP_SHA256
 from tests.support.memoryceremonies import MemoryCeremonies
 from tests.support.world import World
 
@@ -265,6 +268,16 @@ class Load:
         response = await self.send_confirmation(self.confirmation)
         assert response.status_code == 200, response.text
         self.token = response.json()["token"]
+
+
+def kcv_of_token(load: Load) -> str:
+    """What the terminal's EPP computes once it has opened its key token."""
+    assert load.token is not None
+    payload = json.loads(from_b64url(from_b64(load.token["value"]).decode().split(".")[1]))
+    key = load.house.world.terminal.epp.private_key.decrypt(
+        from_b64url(payload["encrypted_key"]), OAEP_SHA256
+    )
+    return key_check_value(KeyAlgorithm(load.token["key_algorithm"]), key)
 
 
 def make_world(**signers: Any) -> World:
