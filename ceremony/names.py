@@ -17,7 +17,7 @@ SEARCH_FIRST: Final = "KeyfillFirstAdministrator"
 SEARCH_SECOND: Final = "KeyfillSecondAdministrator"
 SEARCH_BRANCH: Final = "KeyfillBranch"
 
-TOKEN_FORMATS: Final = ("oaep-jws",)
+TOKEN_FORMATS: Final = ("oaep-jws", "tr34")
 """Key token formats that this release makes, in no order of preference."""
 
 

@@ -32,7 +32,7 @@ _SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
         "decided": "decided: {decision}",
         "approval-needed": "waits for staff number and approval code {problem}",
         "confirmation": "confirms, with {administrator} in front of it",
-        "token": "has the key token after {milliseconds} ms ({key_algorithm})",
+        "token": "has the key token after {milliseconds} ms ({format}, {key_algorithm})",
         "imported": "the EPP took the key, KCV {kcv}",
         "receipt": "sends its receipt",
         "ended": "ended: {stage}, exit code {exit_code}",

@@ -13,7 +13,7 @@ from typing import Final, Self
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -51,7 +51,7 @@ class KdhInvalid(KeyManagementError):
 
 
 class KdhIdentity:
-    """The KDH's private key and certificate; answers `keymanagement.oaepjws.TokenSigner`."""
+    """The KDH's private key and certificate; answers `keymanagement.software.KdhSigner`."""
 
     __slots__ = ("_key", "certificate_der", "not_after", "thumbprint")
 
@@ -92,6 +92,10 @@ class KdhIdentity:
     def sign(self, message: bytes) -> bytes:
         """Sign by PS256 (RFC 7518 section 3.5)."""
         return self._key.sign(message, _PSS, SHA256())
+
+    def sign_pkcs1(self, message: bytes) -> bytes:
+        """Sign by RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2), as TR-34 prescribes."""
+        return self._key.sign(message, PKCS1v15(), SHA256())
 
     def __repr__(self) -> str:
         """Name the identity by its thumbprint only."""

@@ -120,9 +120,8 @@ class KeyManager(Protocol):
     All errors are `KeyManagementError`s. Calls are synchronous and may be made from any thread.
     """
 
-    @property
-    def formats(self) -> tuple[str, ...]:
-        """The token formats that `make_token` offers, best first."""
+    def formats_for(self, algorithm: KeyAlgorithm) -> tuple[str, ...]:
+        """The token formats in which `make_token` carries keys of an algorithm, best first."""
         ...
 
     def create(self, algorithm: KeyAlgorithm, binding: KeyBinding) -> CreatedKey:
@@ -142,8 +141,9 @@ class KeyManager(Protocol):
         Raises:
             HostCopyInvalid: if `block` is not this key manager's for this binding and algorithm.
             TermsRefused: if the terms contradict the binding or their certificate.
-            TransportTooWeak: if the EPP's key is weaker than the rule in `strength` asks.
-            FormatUnsupported: if `token_format` is not among `formats`.
+            TransportTooWeak: if the EPP's key is weaker than the rule in `strength` asks, or the
+                format's own transport is.
+            FormatUnsupported: if it makes no `token_format` at all.
         """
         ...
 

@@ -119,11 +119,9 @@ class KeyRelease:
             # What takes away needs no signature: a cancelled request gets no key, whoever asks.
             raise ReleaseRefused(Reason.WRONG_STAGE)
         grant = self._prove(command, released=held is not None)
-        token_format = self._choose_format(grant)
-        require_transport(
-            held.algorithm if held else self._policy.algorithm,
-            grant.standing.terminal.epp.public_key.key_size,
-        )
+        algorithm = held.algorithm if held else self._policy.algorithm
+        token_format = self._choose_format(grant, algorithm)
+        require_transport(algorithm, grant.standing.terminal.epp.public_key.key_size)
         heed_revocations(self._trust, self._journal, self._archive, grant.standing.terminal)
         rely_on_standing(self._journal, grant.standing)
         if held is None:
@@ -173,9 +171,9 @@ class KeyRelease:
         self._journal.right_code(digest)
         return grant
 
-    def _choose_format(self, grant: Grant) -> str:
+    def _choose_format(self, grant: Grant, algorithm: KeyAlgorithm) -> str:
         for wanted in grant.request.payload.formats:
-            if wanted in self._manager.formats:
+            if wanted in self._manager.formats_for(algorithm):
                 return wanted
         raise ReleaseRefused(Reason.FORMAT_UNSUPPORTED)
 

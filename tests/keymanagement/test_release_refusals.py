@@ -11,8 +11,11 @@ from ceremony.reasons import Reason
 from keymanagement.journalrows import Reliance
 from keymanagement.port import KeyAlgorithm
 from keymanagement.release import ReleasePolicy
+from keymanagement.tr34.envelope import ContentCipher
+from keymanagement.tr34.keytoken import TokenForm
 from tests.support.identities import AUDIENCE
 from tests.support.keybench import KeyBench, require_nothing, require_refused
+from tests.support.keyfakes import CountingManager
 
 WRONG_SMS = "000000"
 WRONG_APPROVAL = "0000"
@@ -168,6 +171,15 @@ def test_a_bent_authorisation_leaves_nothing(bench: KeyBench, name: str) -> None
 def test_the_first_known_format_is_made(bench: KeyBench) -> None:
     """A terminal that prefers a format that is not made gets the next one that is."""
     bench.released(request={"formats": ("tr-34", "oaep-jws")})
+    assert [one.format for one in bench.archive.tokens] == ["oaep-jws"]
+
+
+def test_a_format_too_weak_for_the_key_is_passed_over(bench: KeyBench) -> None:
+    """A 3DES envelope carries no AES key: the terminal gets the next format that does."""
+    bench.manager = CountingManager(TokenForm(cipher=ContentCipher.TDES))
+    case = bench.authorised(request={"formats": ("tr34",)})
+    require_refused(bench, bench.command(case), Reason.FORMAT_UNSUPPORTED)
+    bench.released(request={"formats": ("tr34", "oaep-jws")})
     assert [one.format for one in bench.archive.tokens] == ["oaep-jws"]
 
 

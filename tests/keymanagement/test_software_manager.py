@@ -20,7 +20,8 @@ from keymanagement.port import (
     TokenTerms,
     TransportTooWeak,
 )
-from keymanagement.software import SoftwareKeyManager, with_odd_parity
+from keymanagement.software import SoftwareKeyManager
+from keymanagement.tdeskey import with_odd_parity
 from tests.support.certificates import Epp, sample_authority, sample_epp
 from tests.support.keytokens import OAEP_SHA256, terms_for
 
@@ -37,9 +38,12 @@ def opened(token: bytes, epp: Epp) -> bytes:
 
 
 def test_it_answers_the_port(manager: SoftwareKeyManager) -> None:
-    """The software manager is a key manager that makes oaep-jws."""
+    """The software manager makes tr34 where its envelope is strong enough, and oaep-jws."""
     port: KeyManager = manager
-    assert port.formats == ("oaep-jws",)
+    for algorithm in (KeyAlgorithm.AES_128, KeyAlgorithm.TDES):
+        assert port.formats_for(algorithm) == ("tr34", "oaep-jws")
+    for algorithm in (KeyAlgorithm.AES_192, KeyAlgorithm.AES_256):
+        assert port.formats_for(algorithm) == ("oaep-jws",)
 
 
 @pytest.mark.parametrize("algorithm", list(KeyAlgorithm))
@@ -178,7 +182,7 @@ def test_another_format_is_refused(manager: SoftwareKeyManager, binding: KeyBind
     block = manager.create(KeyAlgorithm.AES_128, binding).block
     terms = terms_of(binding, sample_epp("strength"))
     with pytest.raises(FormatUnsupported):
-        manager.make_token(block, KeyAlgorithm.AES_128, binding, terms, "tr34")
+        manager.make_token(block, KeyAlgorithm.AES_128, binding, terms, "gm-envelope")
 
 
 def test_nothing_secret_is_printed(

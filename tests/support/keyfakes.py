@@ -13,6 +13,7 @@ from keymanagement.archive import ArchivedStatement
 from keymanagement.journalrows import HeldKey, IssuedToken
 from keymanagement.port import CreatedKey, KeyAlgorithm, KeyBinding
 from keymanagement.software import SoftwareKeyManager
+from keymanagement.tr34.keytoken import TokenForm
 from tests.support.keytokens import sample_kdh
 
 KEK: Final = bytes(range(32))
@@ -103,9 +104,9 @@ class CountingManager(SoftwareKeyManager):
 
     __slots__ = ("made",)
 
-    def __init__(self) -> None:
-        """Take the sample KDH."""
-        super().__init__(KEK, sample_kdh())
+    def __init__(self, form: TokenForm | None = None) -> None:
+        """Take the sample KDH, and how it writes `tr34`."""
+        super().__init__(KEK, sample_kdh(), form=form)
         self.made = 0
 
     def create(self, algorithm: KeyAlgorithm, binding: KeyBinding) -> CreatedKey:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ceremony.encoding import b64url, canonical_json
 from keymanagement.checkvalue import key_check_value
 from keymanagement.port import KeyAlgorithm, KeyBinding
-from keymanagement.software import SoftwareKeyManager, with_odd_parity
+from keymanagement.software import SoftwareKeyManager
+from keymanagement.tdeskey import with_odd_parity
 from terminal.epp import Epp, ImportedKey, KeyCheck
 from terminal.epperrors import EppCode, EppError
 from tests.support.certificates import sample_epp
