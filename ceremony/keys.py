@@ -128,6 +128,8 @@ class SigningKey:
         key = _import(jwk)
         if not key.is_private:
             raise KeyRefused("a signing key needs its private members")
+        if isinstance(key, OKPKey):
+            _refuse_foreign_half(key)
         return cls(key, alg)
 
     @property
@@ -187,12 +189,24 @@ def _check_rsa_size(modulus: object) -> None:
         raise KeyRefused("RSA keys have 2048 to 4096 bits")
 
 
+def _refuse_foreign_half(key: OKPKey) -> None:
+    # The library believes `x` beside `d`; whoever signs would go by another key's id.
+    private = key.private_key
+    if private is None or private.public_key().public_bytes_raw() != from_b64url(
+        str(key.as_dict(private=False)["x"])
+    ):
+        raise KeyRefused("the halves of the key do not belong together")
+
+
 def _refuse_second_spelling(key: ECKey | OKPKey | RSAKey) -> None:
     # A leading zero octet more would be the same key under another thumbprint, and so pass for
     # a second credential (RFC 7518 sections 6.2.1.2 and 6.3.1.1, RFC 8037 section 2).
     members = key.as_dict(private=False)
     names = ("n", "e") if isinstance(key, RSAKey) else ("x", "y")
-    octets = [from_b64url(str(members[name])) for name in names if name in members]
+    try:
+        octets = [from_b64url(str(members[name])) for name in names if name in members]
+    except EncodingError as error:
+        raise KeyRefused("not a usable JWK") from error
     canonical = (
         all(not one.startswith(b"\0") for one in octets)
         if isinstance(key, RSAKey)
