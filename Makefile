@@ -8,6 +8,10 @@ VENV ?= .venv
 # Set PYTHON to choose an interpreter; else the first that is new enough and can make environments.
 PYTHON ?=
 
+# Many tests wait for processes rather than compute: one worker more than small machines have cores.
+# A file's tests stay together, as they share what they started.
+ARGS ?= --numprocesses 3 --dist loadfile
+
 BIN := $(VENV)/bin
 CREATED := $(VENV)/.created
 RUNTIME := $(VENV)/.installed-runtime
@@ -35,9 +39,9 @@ up: $(RUNTIME) ## start Temporal, its Web UI, the workers and the API, and stay 
 	@$(BIN)/keyfill up
 
 .PHONY: test
-test: $(DEVELOPMENT) ## run all tests; ARGS="tests/engine -x" runs some
+test: $(DEVELOPMENT) ## run all tests; ARGS="tests/engine -x" runs some, one after the other
 	@$(BIN)/python -m tests.support.chromium
-	@$(BIN)/python -m pytest $(ARGS)
+	@PYTHONHASHSEED=0 $(BIN)/python -m pytest $(ARGS)
 
 .PHONY: lint
 lint: $(DEVELOPMENT) ## ruff, mypy and the import contracts

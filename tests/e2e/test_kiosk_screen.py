@@ -59,6 +59,8 @@ async def pressed(page: Page, text: str) -> None:
 
 async def decoded(page: Page) -> str:
     """What a phone's camera reads from the screen."""
+    await page.wait_for_function("() => document.getElementById('qr').naturalWidth > 0")
+    await page.evaluate("document.getElementById('qr').decode()")
     picture = Image.open(BytesIO(await page.screenshot()))
     (code,) = zxingcpp.read_barcodes(picture)
     text: str = code.text
