@@ -149,8 +149,9 @@ function listen() {
   };
 }
 
+// A stream may stay open while a call fails: what was missed is asked for again.
 setInterval(() => {
-  if (!events || events.readyState === EventSource.OPEN) {
+  if (!events || (failures === 0 && events.readyState === EventSource.OPEN)) {
     return;
   }
   refresh();

@@ -1,9 +1,9 @@
 // Signing in with a passkey. The staff number is typed once and then remembered.
 
-import { call, Problem } from "./calls.js";
+import { insist, Problem } from "./calls.js";
 import { forgetCredential, meta, PasskeyError, rememberCredential, sign } from "./statements.js";
 import { busy, tell, tellFailure } from "./screens.js";
-import { text } from "./texts.js";
+import { describe, text } from "./texts.js";
 
 const STAFF_NO = "keyfill.staff-no";
 
@@ -20,13 +20,21 @@ export function rememberStaffNo(staffNo) {
   localStorage.setItem(STAFF_NO, staffNo);
 }
 
-/** Open a session: the cookie comes with the answer. Throws Problem, Offline or PasskeyError. */
-export async function signIn(staffNo) {
-  const { challenge } = await call("POST", "/v1/challenges");
+/**
+ * Open a session: the cookie comes with the answer. A lost network is waited for, and `onTrouble`
+ * told of it as by `insist`. A login is good for one session: where its answer was lost, the
+ * passkey is asked for another. Throws Problem or PasskeyError.
+ */
+export async function signIn(staffNo, onTrouble) {
+  const { challenge } = await insist("POST", "/v1/challenges", undefined, { onTrouble });
   const statement = await sign("login", { administrator: staffNo, challenge }, { staffNo });
   try {
-    await call("POST", "/v1/sessions", { statement });
+    await insist("POST", "/v1/sessions", { statement }, { onTrouble });
   } catch (error) {
+    if (error instanceof Problem && error.code === "replayed") {
+      await signIn(staffNo, onTrouble);
+      return;
+    }
     // The passkey that was remembered may have been replaced: offer all of them next time.
     if (error instanceof Problem && error.status === 401) {
       forgetCredential(staffNo);
@@ -41,6 +49,7 @@ export async function signIn(staffNo) {
 export function serveSignIn(form, done) {
   const field = form.elements.namedItem("staff_no");
   const notice = form.querySelector("[data-notice]");
+  const onTrouble = (error) => tell(notice, error ? describe(error) : "", "warning");
   field.value ||= rememberedStaffNo();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -55,7 +64,7 @@ export function serveSignIn(form, done) {
     await busy(form.querySelector("button[type=submit]"), async () => {
       try {
         tell(notice, "");
-        await signIn(staffNo);
+        await signIn(staffNo, onTrouble);
         await done();
       } catch (error) {
         if (error instanceof PasskeyError && error.code === "passkey-failed") {
