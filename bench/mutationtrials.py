@@ -134,15 +134,21 @@ class _Fresh(FewExamples):
     killer = ""
 
     def __init__(self, tests: Sequence[str]) -> None:
-        self._order = {test: place for place, test in enumerate(tests)}
+        self._order = {_function(test): place for place, test in reversed([*enumerate(tests)])}
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             self.killer = "(collection)"
             return True
-        chosen = [item for item in session.items if item.nodeid in self._order]
-        self.killer = _first_failure(sorted(chosen, key=lambda item: self._order[item.nodeid]))
+        # By function: a parameter that the mutant changed has changed the test's name with it.
+        chosen = [item for item in session.items if _function(item.nodeid) in self._order]
+        chosen.sort(key=lambda item: self._order[_function(item.nodeid)])
+        self.killer = _first_failure(chosen)
         return True
+
+
+def _function(test: str) -> str:
+    return test.split("[", 1)[0]
 
 
 def _judge_fresh(trial: Trial) -> str:

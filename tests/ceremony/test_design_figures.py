@@ -2,7 +2,17 @@
 
 import pytest
 
-from ceremony import checks, keys, qr, registry, state
+from ceremony import (
+    challenges,
+    checks,
+    encoding,
+    eppcertificate,
+    keys,
+    qr,
+    registry,
+    state,
+    verification,
+)
 from ceremony.checks import Facts
 from ceremony.release_rule import CHECKS
 from ceremony.trust import MIN_THRESHOLD
@@ -16,6 +26,7 @@ from keymanagement import registrymemory, release, settlement
         (checks.RESEND_SECONDS, 60),
         (checks.APPLICATION_SECONDS, 24 * 60 * 60),
         (checks.APPROVAL_SECONDS, 60 * 60),
+        (challenges.VALID_SECONDS, 2 * 60),
         (checks.CLOCK_SKEW_SECONDS, 5 * 60),
         (qr.VALID_SECONDS, 2 * 60),
         (qr.RENEWAL_SECONDS, 30 * 2),
@@ -28,9 +39,13 @@ from keymanagement import registrymemory, release, settlement
         (settlement.WRONG_KCVS, 5),
         (keys.MIN_RSA_BITS, 2048),
         (keys.MAX_RSA_BITS, 4096),
+        (eppcertificate.MIN_EXPONENT, 2**16 + 1),
         (registry.MAX_STATEMENTS, 8),
         (registrymemory.PAGE, 1000),
         (MIN_THRESHOLD, 2),
+        (encoding.MAX_JSON_BYTES, 64 * 1024),
+        (verification.MAX_STATEMENT_CHARS, 32 * 1024),
+        (qr.MAX_TOKEN_CHARS, 160),
     ],
 )
 def test_a_figure_is_the_designs(figure: int, designed: int) -> None:

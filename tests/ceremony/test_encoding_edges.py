@@ -98,3 +98,11 @@ def test_a_closed_level_gives_back_one() -> None:
     for siblings in ('"b":{}', '"b":{},"c":[[]]', '"b":"}}]]"'):
         with pytest.raises(EncodingError):
             strict_json(f'{{{siblings},"a":{deep}}}')
+
+
+def test_an_escape_ends_with_its_character() -> None:
+    """Behind a string with an escape in it levels count as anywhere else."""
+    deep = '{"a":' * 8 + "1" + "}" * 8
+    assert strict_json(f'{{"b":"\\n","a":{deep[5:-1]}}}')
+    with pytest.raises(EncodingError):
+        strict_json(f'{{"b":"\\n","a":{deep}}}')

@@ -75,6 +75,11 @@ def test_a_key_file_without_members_is_refused() -> None:
             SigningKey.from_jwk(jwk)
 
 
+def test_a_new_key_is_on_p_256() -> None:
+    """ES256 unless something else is asked for."""
+    assert SigningKey.generate().alg == "ES256"
+
+
 def test_a_key_prints_as_its_thumbprint() -> None:
     """What a log shows of a key finds it in the registry."""
     key = signing_key("printed").public

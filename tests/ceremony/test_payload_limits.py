@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ceremony.statements import (
     CancellationPayload,
     CredentialEntry,
+    DecisionPayload,
     LoginPayload,
     Payload,
     PublicJwk,
@@ -21,6 +22,7 @@ from ceremony.statements import (
     RequestPayload,
     TerminalEntry,
 )
+from ceremony.trust import Officer, Trust
 
 END_OF_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z
 LONGEST_TEXTS: list[tuple[type[BaseModel], str, int]] = [
@@ -43,6 +45,8 @@ LONGEST_TEXTS: list[tuple[type[BaseModel], str, int]] = [
     (TerminalEntry, "epp_certificate", 8192),
     (CredentialEntry, "name", 80),
     (CredentialEntry, "credential_id", 1400),
+    (Trust, "audience", 100),
+    (Trust, "rp_id", 253),
 ]
 LARGEST_NUMBERS: list[tuple[type[BaseModel], str, int]] = [
     (Payload, "iat", END_OF_TIME),
@@ -56,11 +60,15 @@ SMALLEST_NUMBERS: list[tuple[type[BaseModel], str, int]] = [
     (TerminalEntry, "seq", 0),
     (CredentialEntry, "seq", 0),
     (RemovalOrderPayload, "most", 1),
+    (Trust, "officer_threshold", 2),
+    (Trust, "lowest_seq", 0),
 ]
 LEAST_ONE: list[tuple[type[BaseModel], str]] = [
     (Payload, "aud"),
     (TerminalEntry, "model"),
     (CredentialEntry, "name"),
+    (Trust, "audience"),
+    (Trust, "rp_id"),
 ]
 
 
@@ -117,6 +125,27 @@ def test_a_person_has_at_most_two_roles() -> None:
     assert not passes(CredentialEntry, "roles", ("officer",))
 
 
+@pytest.mark.parametrize("bent", ["a\nb", "\x00", "a\x1f", "\x7fb"])
+def test_no_text_for_people_holds_a_control_character(bent: str) -> None:
+    """It could move a cursor or end a line where people read the records."""
+    assert passes(CancellationPayload, "reason", "")
+    assert not passes(CancellationPayload, "reason", bent)
+    assert not passes(TerminalEntry, "branch", bent)
+
+
+def test_a_decision_approves_or_rejects() -> None:
+    """There is no third decision."""
+    assert passes(DecisionPayload, "decision", "approve")
+    assert passes(DecisionPayload, "decision", "reject")
+    assert not passes(DecisionPayload, "decision", "defer")
+
+
+def test_a_public_keys_members_are_texts() -> None:
+    """Bytes are not taken for the text that they spell."""
+    assert passes(PublicJwk, "kty", "OKP")
+    assert not passes(PublicJwk, "kty", b"OKP")
+
+
 def test_a_receipt_says_loaded_or_refused() -> None:
     """There is no third outcome."""
     assert passes(ReceiptPayload, "outcome", "loaded")
@@ -128,3 +157,23 @@ def test_a_public_key_says_nothing_that_it_has_not() -> None:
     """A member that the key's type lacks is absent, never null."""
     key = PublicJwk(kty="OKP", alg="EdDSA", crv="Ed25519", x="AAAA")
     assert key.members() == {"kty": "OKP", "alg": "EdDSA", "crv": "Ed25519", "x": "AAAA"}
+
+
+@pytest.mark.parametrize(
+    ("name", "one"), [("feed_keys", {"kty": "OKP", "alg": "EdDSA"}), ("epp_roots", "PEM")]
+)
+def test_a_trust_file_names_at_least_one(name: str, one: Any) -> None:
+    """One feed key and one root will do; without any, nothing could be believed."""
+    assert passes(Trust, name, (one,))
+    assert not passes(Trust, name, ())
+
+
+def test_a_trust_file_is_read_strictly() -> None:
+    """A number is no text and a text no bytes; the origin is one, without a path."""
+    assert not passes(Trust, "officer_threshold", "2")
+    assert not passes(Officer, "name", b"Ada")
+    assert Trust.model_fields["lowest_seq"].default == 0
+    for origin in ("https://bank.example", "http://localhost:8000", "http://[::1]:80"):
+        assert passes(Trust, "origin", origin)
+        assert not passes(Trust, "origin", f"x{origin}")
+        assert not passes(Trust, "origin", f"{origin}/")

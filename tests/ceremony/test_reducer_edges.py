@@ -7,8 +7,8 @@ import pytest
 
 from ceremony.checks import first_check
 from ceremony.reasons import Reason
-from ceremony.reducer import code_due, code_sent, further, open_request
-from ceremony.stages import Stage
+from ceremony.reducer import code_due, code_sent, further, open_request, release_refused
+from ceremony.stages import FINAL, Stage
 from ceremony.state import CeremonyState
 from tests.support.drive import Drive, drive_to
 from tests.support.world import SAMPLE_DIGEST, World
@@ -101,3 +101,34 @@ def test_a_receipt_is_further_than_none() -> None:
     worn = fresh.model_copy(update={"rewraps_left": 0})
     assert both_ways(answered, worn).receipt_digest == SAMPLE_DIGEST
     assert both_ways(answered, worn).rewraps_left == 0
+
+
+@pytest.mark.parametrize("stage", sorted(FINAL))
+def test_an_end_is_further_than_any_wait(stage: Stage) -> None:
+    """However much the waiting state has used up, and though its receipt is in."""
+    waiting = drive_to(Stage.AWAITING_RECEIPT).state
+    worn = waiting.model_copy(update={"rewraps_left": 0, "receipt_digest": SAMPLE_DIGEST})
+    ended = waiting.model_copy(update={"stage": stage})
+    assert both_ways(ended, worn).stage is stage
+
+
+def test_a_refused_confirmation_fails_for_its_gravest_reason() -> None:
+    """The first of several reasons is the one that the request ends with."""
+    drive = drive_to(Stage.AWAITING_CONFIRMATION)
+    assert drive.application is not None
+    bent = drive.world.confirmation(
+        drive.application, qr_digest=SAMPLE_DIGEST, epp_fingerprint=SAMPLE_DIGEST
+    )
+    assert drive.submit(bent).reasons == (Reason.QR_REFUSED, Reason.WRONG_EPP)
+    assert (drive.state.stage, drive.state.reason) == (Stage.FAILED, Reason.QR_REFUSED)
+
+
+@pytest.mark.parametrize("tries", [2, 3, 4])
+def test_tries_that_were_counted_elsewhere_leave_none_and_no_less(tries: int) -> None:
+    """However many the database knows: none is left, and the request has failed."""
+    drive = drive_to(Stage.AWAITING_CONFIRMATION)
+    failed = release_refused(drive.state, Reason.APPROVAL_CODE_WRONG, tries)
+    assert (failed.stage, failed.tries_left) == (Stage.FAILED, 0)
+    assert failed.reason is Reason.CONFIRMATION_TRIES_EXHAUSTED
+    first = release_refused(drive.state, Reason.APPROVAL_CODE_WRONG)
+    assert (first.stage, first.tries_left) == (Stage.AWAITING_CONFIRMATION, 2)

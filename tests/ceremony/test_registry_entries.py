@@ -74,7 +74,10 @@ def test_an_officer_may_sign_a_terminal_entry_too() -> None:
 
 def test_the_identity_digest_follows_epp_and_device_key_only() -> None:
     """What only an officer may change is one digest; anything else leaves it alone."""
-    before = WORLD.read_terminal(_terminal()).identity_digest
+    read = WORLD.read_terminal(_terminal())
+    before = read.identity_digest
+    # Journals keep it over upgrades, so its form is fixed.
+    assert before == sha256_hex(f"{read.epp.fingerprint} {WORLD.terminal.kid}".encode())
     assert WORLD.read_terminal(_terminal(branch="Moved", seq=9)).identity_digest == before
     other_epp = _terminal(epp_certificate=b64(WORLD.other.epp.certificate))
     other_key = _terminal(device_key=PublicJwk(**WORLD.other.device.key.public.jwk))
@@ -170,6 +173,15 @@ def _passkey_claimed_as_jwk() -> str:
     return seal_envelope([passkey.sign(entry), *(sign(entry, key) for key in WORLD.officers[:2])])
 
 
+def _passkey(label: str, alg: str = "ES256", **changes: Any) -> str:
+    passkey = passkey_signer(label, alg)
+    key = {"public_key": PublicJwk(**passkey.key.public.jwk)}
+    entry = WORLD.read_credential(_person()).entry.model_copy(
+        update={**key, "credential_id": passkey.credential_id, **changes}
+    )
+    return seal_envelope([passkey.sign(entry), *(sign(entry, key) for key in WORLD.officers[:2])])
+
+
 PEOPLE: dict[str, tuple[Callable[[], str], Reason]] = {
     "unsigned": (lambda: seal_envelope([]), Reason.UNSIGNED),
     "a terminal entry": (_terminal, Reason.WRONG_TYPE),
@@ -181,6 +193,7 @@ PEOPLE: dict[str, tuple[Callable[[], str], Reason]] = {
     "a passkey claimed as JWK": (_passkey_claimed_as_jwk, Reason.WRONG_SIGNER),
     "own signature broken": (lambda: _broken_signature(_person()), Reason.BAD_SIGNATURE),
     "another deployment": (lambda: _person(aud="elsewhere"), Reason.WRONG_AUDIENCE),
+    "a passkey elsewhere": (lambda: _passkey("there", aud="elsewhere"), Reason.WRONG_AUDIENCE),
     "expired": (lambda: _person(valid_until=NOW), Reason.ENTRY_EXPIRED),
     "two entries": (
         lambda: seal_envelope(_statements(_person()) + _statements(_person())),
@@ -194,6 +207,12 @@ def test_a_credential_entry_is_refused_with_its_reason(name: str) -> None:
     """One thing wrong, and the reason that says so."""
     make, reason = PEOPLE[name]
     assert _person_reason(make()) is reason
+
+
+def test_a_passkey_may_have_an_algorithm_of_its_own() -> None:
+    """RS256 is what some authenticators can; no other key may have it."""
+    read = read_credential_entry(_passkey("Windows Hello", "RS256"), WORLD.trust, now=NOW)
+    assert read.key.public_key.alg == "RS256"
 
 
 def test_an_enrolment_is_pending_without_officers() -> None:

@@ -2,9 +2,11 @@
 
 import itertools
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import PhoneNumberType
 
 from ceremony.reasons import Reason
 from ceremony.sms import (
@@ -55,6 +57,9 @@ def test_numbers_are_normalised(text: str, e164: str) -> None:
         "+٤٩١٥١١٢٣٤٥٦٧٨",
         "tel:+4915112345678",
         "+18005550199",
+        # Numbers of their countries' plans, but not of E.164: 16 digits, and 6.
+        "+4939141777631706",
+        "+431110",
     ],
 )
 def test_other_texts_are_refused_unseen(text: str) -> None:
@@ -75,11 +80,45 @@ def test_any_text_is_a_number_or_refused(text: str) -> None:
     assert valid_number(number) == number
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        PhoneNumberType.PREMIUM_RATE,
+        PhoneNumberType.SHARED_COST,
+        PhoneNumberType.TOLL_FREE,
+        PhoneNumberType.PAGER,
+        PhoneNumberType.UAN,
+        PhoneNumberType.VOICEMAIL,
+    ],
+)
+def test_nobodys_own_phone_is_refused(kind: int) -> None:
+    """In every country that has such numbers: a code sent there reaches nobody, or anybody."""
+    examples = [
+        example
+        for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+        if (example := phonenumbers.example_number_for_type(region, kind)) is not None
+        and phonenumbers.number_type(example) == kind
+    ]
+    assert examples
+    for example in examples[:20]:
+        with pytest.raises(NumberRefused):
+            valid_number(phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164))
+
+
+def test_a_number_has_at_most_forty_characters() -> None:
+    """As people write it, blanks included; the limit is on what the parser is given."""
+    assert valid_number("+49 1511 2345678" + " " * 24) == "+4915112345678"
+    with pytest.raises(NumberRefused):
+        valid_number("+49 1511 2345678" + " " * 25)
+
+
 def test_masking_keeps_country_and_two_digits() -> None:
     """A masked number shows its country code and its last two digits, in its own length."""
     assert mask_number("+4915112345678") == "+49•••••••••78"
     assert mask_number("+12025550123") == "+1••••••••23"
     assert mask_number("+4") == "••"
+    assert mask_number("+49123") == "+49•23"
+    assert mask_number("+4912") == "•••••"
     assert mask_number("secret") == "••••••"
 
 
@@ -113,3 +152,12 @@ def test_status_only_moves_forward(reports: list[SmsStatus]) -> None:
     final = {SmsStatus.DELIVERED, SmsStatus.UNDELIVERED, SmsStatus.FAILED}
     for first, second in itertools.product(final, SmsStatus):
         assert later_status(first, second) is first
+
+
+def test_a_status_follows_another_in_one_order() -> None:
+    """An intent, then nobody knows, then sent, then one of three ends: each replaces the former."""
+    order = [SmsStatus.INTENT, SmsStatus.AMBIGUOUS, SmsStatus.SENT]
+    for end in (SmsStatus.FAILED, SmsStatus.UNDELIVERED, SmsStatus.DELIVERED):
+        for before, after in itertools.combinations([*order, end], 2):
+            assert later_status(before, after) is after
+            assert later_status(after, before) is after

@@ -106,6 +106,9 @@ def test_every_kind_has_its_own_payload_and_typ() -> None:
     assert set(PAYLOADS) == set(Kind) == set(SAMPLES)
     assert {KIND_OF[PAYLOADS[kind]] for kind in Kind} == set(Kind)
     assert [Kind.of_typ(kind.typ) for kind in Kind] == list(Kind)
+    for other in ("keyfill.request+jwt", "Keyfill.request+jws", "request", "keyfill.+jws", ""):
+        with pytest.raises(ValueError):
+            Kind.of_typ(other)
     assert Kind.TERMINAL_ENTRY.typ == "keyfill.terminal-entry+jws"
 
 

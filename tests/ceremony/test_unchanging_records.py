@@ -32,6 +32,20 @@ RECORDS = [one for one in classes() if is_dataclass(one)]
 MODELS = [one for one in classes() if issubclass(one, BaseModel)]
 
 
+def test_what_only_has_members_is_a_record() -> None:
+    """A class that declares members and makes nothing of them itself is a record or a message."""
+    bare = [
+        one
+        for one in classes()
+        if vars(one).get("__annotations__")
+        and "__init__" not in vars(one)
+        and "__dataclass_params__" not in vars(one)
+        and not issubclass(one, BaseModel | tuple | Exception)
+        and not getattr(one, "_is_protocol", False)
+    ]
+    assert not bare
+
+
 @pytest.mark.parametrize("record", RECORDS, ids=lambda one: one.__name__)
 def test_a_record_cannot_be_changed(record: type[Any]) -> None:
     """No field of a record takes another value after the check that it went through."""

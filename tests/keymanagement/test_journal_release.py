@@ -127,7 +127,7 @@ def test_a_request_is_of_one_terminal_and_epp(journal: Journal) -> None:
 
 def test_key_and_token_need_an_intent(journal: Journal) -> None:
     """Intent first: without it nothing is written."""
-    with pytest.raises(JournalConflict):
+    with pytest.raises(JournalConflict, match="no release was begun"):
         journal.save_key_and_first_token(new_key(), new_token("first"))
     assert journal.key_of(REQUEST) is None
 
@@ -184,8 +184,9 @@ def test_a_second_key_is_discarded(journal: Journal) -> None:
 def test_key_and_token_are_of_one_request(journal: Journal) -> None:
     """A key is never saved with another request's token."""
     journal.begin_release(intent())
-    with pytest.raises(JournalConflict):
+    with pytest.raises(JournalConflict, match="of different requests"):
         journal.save_key_and_first_token(new_key(), new_token("first", request_id="B" * 24))
+    assert journal.key_of(REQUEST) is None
 
 
 def test_a_confirmation_answers_one_request(journal: Journal) -> None:
@@ -193,7 +194,7 @@ def test_a_confirmation_answers_one_request(journal: Journal) -> None:
     released(journal)
     other = "B" * 24
     journal.begin_release(intent("first", request_id=other))
-    with pytest.raises(JournalConflict):
+    with pytest.raises(JournalConflict, match="another request's"):
         journal.save_key_and_first_token(
             new_key(request_id=other), new_token("first", request_id=other)
         )
@@ -220,6 +221,9 @@ def test_a_key_is_wrapped_again_three_times(journal: Journal) -> None:
     with pytest.raises(RewrapsExhausted):
         journal.save_rewrap(new_token("fifth"))
     assert journal.save_rewrap(new_token("second")) == tokens[0]
+    # Who comes late with a first token gets the first one still.
+    held, first = journal.save_key_and_first_token(new_key(), new_token("late"))
+    assert (held.request_id, first.ordinal) == (REQUEST, 0)
     assert journal.token_for(digest("fifth")) is None
     assert len(journal.tokens_of(REQUEST)) == 4
 

@@ -104,8 +104,8 @@ def test_a_revoked_entry_is_refused_for_good(
 def test_a_lower_revocation_never_lowers_a_higher_one(journal: Journal) -> None:
     """Nor does the same one again change anything."""
     assert journal.revoke(revoked(8))
-    assert not journal.revoke(revoked(3))
-    assert not journal.revoke(revoked(8))
+    assert journal.revoke(revoked(3)) is False
+    assert journal.revoke(revoked(8)) is False
     with pytest.raises(EntryRevoked):
         journal.rely_on([replace(TERMINAL, seq=8, digest=digest("entry 8"))])
     assert journal.revoke(revoked(9))
@@ -151,6 +151,10 @@ def test_an_older_entry_that_is_shown_changes_nothing(journal: Journal) -> None:
     assert journal.observe([Sighting(older, True)]) == Observed(noted=0, refused=0)
     assert journal.known_identity("terminal", "ATM-0001") == TERMINAL.identity_digest
     journal.rely_on([TERMINAL])
+    # Nor does it keep what is shown behind it from being looked at.
+    other = replace(TERMINAL, name="ATM-0002")
+    shown = [Sighting(older, True), Sighting(other, False)]
+    assert journal.observe(shown) == Observed(noted=1, refused=0)
 
 
 def test_a_fork_that_is_shown_is_refused(journal: Journal) -> None:

@@ -162,3 +162,21 @@ def test_a_terminal_never_has_two_active_keys(
                 assert active == 1 if was_active else active <= 1
                 was_active = active == 1
         journal.verify()
+
+
+def test_retired_keys_are_named_in_the_order_of_their_making(journal: Journal) -> None:
+    """Not of their release, nor of their request_ids: whoever reads them reads a history."""
+    released(journal, request_id=NEXT, confirmation="next", created_at=NOW - 10)
+    journal.settle(NEXT, digest("next receipt"), KeyState.ACTIVE, NOW + 5)
+    journal.settle(REQUEST, digest("receipt"), KeyState.ACTIVE, NOW + 10)
+    released(journal, request_id="C" * 24, confirmation="last", created_at=NOW + 20)
+    settled = journal.settle("C" * 24, digest("last receipt"), KeyState.ACTIVE, NOW + 25)
+    assert [key.request_id for key in settled.retired] == [NEXT, REQUEST]
+
+
+def test_of_two_keys_of_one_second_the_last_receipt_decides(journal: Journal) -> None:
+    """Only a newer key stands in the way of an activation."""
+    released(journal, request_id=NEXT, confirmation="next", created_at=NOW)
+    journal.settle(REQUEST, digest("receipt"), KeyState.ACTIVE, NOW + 5)
+    settled = journal.settle(NEXT, digest("next receipt"), KeyState.ACTIVE, NOW + 10)
+    assert [key.request_id for key in settled.retired] == [REQUEST]

@@ -129,6 +129,10 @@ def test_only_an_officer_revokes(bench: KeyBench) -> None:
     bench.archive.revoked["0f" * 32] = revocation(bench, world.feed)
     assert look(bench, "revocations") == (0, 1)
     assert refused(bench) is None
+    # Nor does a bad one keep those behind it from being noted.
+    bench.archive.revoked["1f" * 32] = revocation(bench)
+    assert look(bench, "revocations") == (1, 1)
+    assert refused(bench) is Reason.ENTRY_REVOKED
 
 
 def test_revocations_on_record_are_noted_too(bench: KeyBench) -> None:
@@ -270,3 +274,19 @@ def test_a_large_registry_is_looked_at_page_by_page(bench: KeyBench) -> None:
         RegistryNoted(noted=2, refused=0, after="ATM-0004"),
         RegistryNoted(noted=1, refused=0, after=None),
     ]
+
+
+def test_a_page_goes_on_behind_its_last_name(bench: KeyBench) -> None:
+    """Whatever its size."""
+    for n in range(1, 5):
+        one = terminal(f"ATM-000{n}")
+        show(bench, bench.world.terminal_entry(one), Subject.TERMINAL, one.terminal_no, 1)
+    noted = memory(bench, page=3).note_registry(RegistryPage(part="terminals"))
+    assert noted == RegistryNoted(noted=3, refused=0, after="ATM-0003")
+
+
+def test_an_entry_of_seq_0_is_noted_like_any_other(bench: KeyBench) -> None:
+    """A back office may count from 0."""
+    show_terminal(bench, 0)
+    assert look(bench, "terminals") == (1, 0)
+    assert look(bench, "terminals") == (0, 0)

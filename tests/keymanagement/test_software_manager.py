@@ -165,6 +165,9 @@ def test_terms_that_contradict_are_refused(
     ):
         with pytest.raises(TermsRefused):
             manager.make_token(block, KeyAlgorithm.AES_128, binding, wrong, "oaep-jws")
+    last = replace(right, expires_at=kdh.not_after)
+    token = manager.make_token(block, KeyAlgorithm.AES_128, binding, last, "oaep-jws")
+    assert token.format == "oaep-jws"
 
 
 def test_a_block_of_another_binding_makes_no_token(
