@@ -21,6 +21,8 @@ from records.failures import translated
 # Any number that no other program on the same PostgreSQL server locks.
 _ADVISORY_LOCK: Final = 0x4B657966
 
+WAIT_MS: Final = 60_000
+"""How long to wait for another process that migrates: longer than any other lock is held."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -106,7 +108,7 @@ def _migrate(url: str, act: Callable[[Config], None]) -> None:
 
 @contextmanager
 def _connection(url: str) -> Iterator[Connection]:
-    engine = open_engine(url, Use.MIGRATE)
+    engine = open_engine(url, Use.MIGRATE, busy_timeout_ms=WAIT_MS)
     try:
         with translated(), engine.begin() as connection:
             if connection.dialect.name == "postgresql":

