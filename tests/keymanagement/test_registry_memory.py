@@ -190,6 +190,19 @@ def test_the_entry_in_force_may_be_relied_on_after_it_was_shown(bench: KeyBench)
     assert refused(bench) is None
 
 
+def test_a_persons_new_credential_is_noted(bench: KeyBench) -> None:
+    """Officers sign every credential entry: with a new key it puts the older one out of force."""
+    world = bench.world
+    old = world.second
+    first = world.entries().second
+    show(bench, first, Subject.PERSON, old.person, 1)
+    assert look(bench, "persons") == (1, 0)
+    renewed = replace(old, signer=jwk_signer("the second administrator's new key"))
+    show(bench, world.credential_entry(renewed, seq=2), Subject.PERSON, old.person, 2)
+    assert look(bench, "persons") == (1, 0)
+    assert refused(bench) is Reason.SEQ_LOWERED
+
+
 UNSIGNED_ENTRIES: dict[str, dict[str, Any]] = {
     "an officer alone": {"signers": "officers"},
     "a stranger": {"signers": "stranger"},

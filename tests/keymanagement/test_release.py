@@ -4,6 +4,7 @@ import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from ceremony.release_rule import CHECKS
 from ceremony.statements import ReleaseRecordPayload
 from ceremony.verification import EnrolledKey, peek, verify
 from keymanagement.checkvalue import key_check_value
-from keymanagement.journal import MOST_REWRAPS
+from keymanagement.journal import MOST_REWRAPS, Journal
+from keymanagement.journalerrors import JournalUnavailable
 from keymanagement.port import KeyAlgorithm
 from tests.support.identities import AUDIENCE, signing_key
 from tests.support.keybench import RECORD_KEY, KeyBench
@@ -45,6 +47,22 @@ def test_an_authorised_confirmation_gets_a_key_that_only_its_epp_opens(bench: Ke
     assert bench.journal.kcv_of(case.request_id) == kcv
     with pytest.raises(ValueError, match="ecryption"):
         bench.clear_key(bench.archive.tokens[0].token_digest, bench.world.other.epp)
+
+
+def test_a_fault_of_the_journal_is_not_an_answer(
+    bench: KeyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is raised, so that the call is repeated: a refusal would end the request for good."""
+    command = bench.command(bench.authorised())
+
+    def locked(*_: Any) -> None:
+        raise JournalUnavailable("locked")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Journal, "rely_on", locked)
+        with pytest.raises(JournalUnavailable):
+            bench.release(command)
+    token_of(bench.release(command))
 
 
 def test_the_same_confirmation_gets_the_same_bytes(bench: KeyBench) -> None:

@@ -12,7 +12,9 @@ from ceremony.messages import Settlement
 from ceremony.reasons import Reason
 from ceremony.release_rule import Entries
 from keymanagement import settlement
-from keymanagement.journalrows import KeyState
+from keymanagement.journal import Journal
+from keymanagement.journalerrors import JournalUnavailable
+from keymanagement.journalrows import KeyState, ReleaseIntent
 from keymanagement.settlement import WRONG_KCVS
 from tests.support.identities import jwk_signer
 from tests.support.keybench import Case, KeyBench
@@ -288,6 +290,94 @@ def test_the_kcv_cannot_be_found_by_trying(bench: KeyBench) -> None:
     assert lucky.settle(case.request_id, right) == unconfirmed(Reason.KCV_WRONG)
     assert state_of(bench, case) is KeyState.UNCONFIRMED
     lucky.close()
+
+
+def test_a_receipt_repeated_is_one_try(bench: KeyBench) -> None:
+    """A terminal that sends its wrong receipt over and over has one try less, not none left."""
+    case = bench.released()
+    wrong = bench.receipt(case, kcv=WRONG_KCV)
+    for _ in range(WRONG_KCVS + 1):
+        assert bench.settle(case.request_id, wrong) == unconfirmed(Reason.KCV_WRONG)
+    assert bench.settle(case.request_id, bench.receipt(case)).active
+
+
+def test_the_right_kcv_counts_after_four_wrong_ones(bench: KeyBench) -> None:
+    """Only wrong KCVs use up a try: the fifth look is still to be had."""
+    case = bench.released()
+    for n in range(WRONG_KCVS - 1):
+        assert not bench.settle(case.request_id, bench.receipt(case, kcv=f"00000{n}")).active
+    assert bench.settle(case.request_id, bench.receipt(case)).active
+
+
+def test_an_entry_that_does_not_verify_confirms_nothing(bench: KeyBench) -> None:
+    """Whatever stands in the terminal's row, the answer is a reason, not a fault."""
+    case = bench.released()
+    receipt = bench.receipt(case)
+    no = bench.world.terminal.terminal_no
+    bench.archive.registry[no] = replace(bench.archive.registry[no], terminal="{}")
+    assert bench.settle(case.request_id, receipt) == unconfirmed(Reason.MALFORMED)
+    bench.register()
+    assert bench.settle(case.request_id, receipt).active
+
+
+def test_an_intent_without_a_key_is_not_settled(bench: KeyBench) -> None:
+    """A key worker that died between its intent and the key left nothing to settle."""
+    case = bench.authorised()
+    terminal = bench.world.terminal
+    bench.journal.begin_release(
+        ReleaseIntent(
+            request_id=case.request_id,
+            terminal_no=terminal.terminal_no,
+            epp_fingerprint=case.request.payload.epp_fingerprint,
+            confirmation_digest=case.confirmation.digest,
+            intent_at=bench.world.now,
+        )
+    )
+    for receipt in (None, "77" * 32):
+        assert bench.settle(case.request_id, receipt) == unconfirmed(Reason.RELEASE_REFUSED)
+    assert bench.archive.settled == []
+
+
+def test_a_settlement_has_its_time(bench: KeyBench) -> None:
+    """Unix seconds of the key worker's clock: for the new key, and for the one that it retired."""
+    old, new = activated(bench), bench.released()
+    bench.world.pass_time(7)
+    bench.settle(new.request_id, bench.receipt(new))
+    for case in (old, new):
+        held = bench.journal.key_of(case.request_id)
+        assert held is not None
+        assert held.settled_at == bench.world.now
+
+
+def test_a_repeated_receipt_is_published_again_whatever_the_registry_says(bench: KeyBench) -> None:
+    """A key worker that died between settling and publishing makes good for it when asked again."""
+    case = bench.released()
+    receipt = bench.receipt(case)
+    bench.settle(case.request_id, receipt)
+    bench.archive.settled.clear()
+    bench.archive.registry.clear()
+    assert bench.settle(case.request_id, receipt).active
+    assert [(key.state, kcv is not None) for key, kcv, _ in bench.archive.settled] == [
+        (KeyState.ACTIVE, True)
+    ]
+
+
+def test_a_fault_of_the_journal_is_not_an_answer(
+    bench: KeyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is raised, so that the call is repeated; the key stays as it was."""
+    case = bench.released()
+    receipt = bench.receipt(case)
+
+    def locked(*_: Any) -> None:
+        raise JournalUnavailable("locked")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Journal, "rely_on", locked)
+        with pytest.raises(JournalUnavailable):
+            bench.settle(case.request_id, receipt)
+    assert state_of(bench, case) is KeyState.RELEASED
+    assert bench.settle(case.request_id, receipt).active
 
 
 def test_kcvs_are_compared_in_constant_time(
