@@ -44,7 +44,6 @@ function keep(old) {
     open: [...old.querySelectorAll("details[open]")].map((one) => one.id),
     focus: old.contains(document.activeElement) ? path(document.activeElement) : null,
     refused: refused(old),
-    picture: old.querySelector("#qr"),
   };
 }
 
@@ -67,11 +66,6 @@ function restore(fresh, kept) {
   }
   for (const id of kept.open) {
     document.getElementById(id)?.setAttribute("open", "");
-  }
-  // The same picture, already drawn: no flicker.
-  const picture = fresh.querySelector("#qr");
-  if (picture && kept.picture && picture.src === kept.picture.src) {
-    picture.replaceWith(kept.picture);
   }
   board();
   if (refusedNow) {

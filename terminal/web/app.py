@@ -19,7 +19,6 @@ from terminal.web.bell import Bell
 from terminal.web.guard import KioskGuard
 from terminal.web.languages import Language, known, preferred
 from terminal.web.pages import MEDIA_TYPES, assets, page
-from terminal.web.qrpicture import qr_svg
 from terminal.web.texts import RELOAD_REASONS
 from terminal.web.view import loaded_key, view_of
 
@@ -50,7 +49,6 @@ class _Kiosk:
         return Starlette(
             routes=[
                 Route("/", self._show),
-                Route("/qr.svg", self._qr),
                 Route("/updates", self._updates),
                 Route("/static/{name}", self._asset),
                 Route("/language", self._language, methods=post),
@@ -72,19 +70,9 @@ class _Kiosk:
         language = _language_of(request)
         version = self._version
         html = await run_in_threadpool(
-            lambda: page(
-                self._background.terminal, view_of(self._background), language, version, self._boot
-            )
+            lambda: page(self._background.terminal, view_of(self._background), language, version)
         )
         return HTMLResponse(html, headers={"Content-Language": language})
-
-    async def _qr(self, request: Request) -> Response:
-        del request
-        shown = self._screen.told.qr
-        if shown is None:
-            return Response(status_code=404)
-        svg = await run_in_threadpool(qr_svg, shown.text)
-        return Response(svg, media_type="image/svg+xml")
 
     async def _updates(self, request: Request) -> Response:
         del request

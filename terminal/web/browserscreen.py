@@ -20,11 +20,10 @@ LOOK_AGAIN_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ShownQr:
-    """The QR code on the screen: its text, its end by the server's clock, and its number here."""
+    """The QR code on the screen: its text, and its end by the server's clock."""
 
     text: str = field(repr=False)
     expires_at: int
-    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,6 @@ class BrowserScreen:
         self._typed: Approval | None = None
         self._looks = False
         self._halted: Callable[[], bool] = lambda: False
-        self._codes = 0
 
     @property
     def told(self) -> Told:
@@ -119,8 +117,7 @@ class BrowserScreen:
     def show_qr(self, text: str, expires_at: int) -> None:
         """Show a QR code in place of the one before it."""
         with self._changed:
-            self._codes += 1
-            self._put(replace(self._told, qr=ShownQr(text, expires_at, self._codes)))
+            self._put(replace(self._told, qr=ShownQr(text, expires_at)))
 
     def ask_approval(self, problem: str | None) -> Approval | None:
         """Wait a little for somebody to type; None if nobody did.

@@ -15,6 +15,7 @@ from terminal.eppstore import EppStoreError
 from terminal.loadsession import Terminal
 from terminal.web import texts
 from terminal.web.languages import LANGUAGES, Language, translations
+from terminal.web.qrpicture import qr_svg
 from terminal.web.view import LoadedKey, View, loaded_key
 
 HERE: Final = Path(__file__).parents[1]
@@ -28,8 +29,8 @@ MEDIA_TYPES: Final = {
 _GROUP: Final = 4
 
 
-def page(terminal: Terminal, view: View, language: Language, version: str, boot: str) -> str:
-    """Draw the page of a view; `version` names this very view, `boot` this run of the process."""
+def page(terminal: Terminal, view: View, language: Language, version: str) -> str:
+    """Draw the page of a view; `version` names this very view."""
     epp = terminal.epp
     key, works = _key_of(epp)
     fingerprint = epp.fingerprint
@@ -37,7 +38,6 @@ def page(terminal: Terminal, view: View, language: Language, version: str, boot:
         "language": language,
         "languages": LANGUAGES,
         "version": version,
-        "boot": boot,
         "view": view,
         "told": view.told,
         "load": view.load,
@@ -49,6 +49,7 @@ def page(terminal: Terminal, view: View, language: Language, version: str, boot:
         "loaded_at": None if key is None else _when(key.loaded_at, language),
         "outcome": _outcome(view),
         "texts": texts,
+        "qr_svg": qr_svg,
     }
     return environment(language).get_template(f"{view.screen}.html").render(context)
 

@@ -1,7 +1,7 @@
 """What a page of the kiosk shows, worked out from the record, the load and the EPP."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -49,7 +49,7 @@ class View:
         load: the record of the load; None on the start screen.
         told: what the load told last.
         stopped: why it stands still; None if it does not.
-        qr_number: the code to scan; None if there is none that is still valid.
+        qr_text: the code to scan; None if there is none that is still valid.
         renewal_in: seconds until the next code, None if unknown.
         tries_left: how often number and approval code may still be typed.
         steps: the acts of loading: done, now or to come.
@@ -61,7 +61,7 @@ class View:
     load: LoadState | None
     told: Told
     stopped: Stopped | None
-    qr_number: int | None
+    qr_text: str | None = field(repr=False)
     renewal_in: int | None
     tries_left: int
     steps: tuple[tuple[str, str], ...]
@@ -80,7 +80,7 @@ def view_of(background: BackgroundLoad) -> View:
         load=load,
         told=told,
         stopped=stopped,
-        qr_number=None if shown is None else shown[0],
+        qr_text=None if shown is None else shown[0],
         renewal_in=None if shown is None else shown[1],
         tries_left=CONFIRMATION_TRIES - (0 if load is None else load.mistyped),
         steps=_steps(load, told),
@@ -126,14 +126,14 @@ def _screen(background: BackgroundLoad, load: LoadState | None, told: Told) -> S
     return _OF_STAGE.get(load.stage, Screen.LOADING)
 
 
-def _renewal(told: Told, server_time: float | None) -> tuple[int | None, int | None]:
-    """The code's number while it is valid, and the seconds until the next one."""
+def _renewal(told: Told, server_time: float | None) -> tuple[str | None, int | None]:
+    """The code's text while it is valid, and the seconds until the next one."""
     if told.qr is None:
         return None, None
     if server_time is None:
-        return told.qr.number, None
+        return told.qr.text, None
     left = told.qr.expires_at - server_time
-    return (told.qr.number if left > 0 else None), max(0, math.ceil(left - _STALE_QR))
+    return (told.qr.text if left > 0 else None), max(0, math.ceil(left - _STALE_QR))
 
 
 def _steps(load: LoadState | None, told: Told) -> tuple[tuple[str, str], ...]:

@@ -2,19 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import zxingcpp
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
-from PIL import Image
 from playwright.async_api import Browser, Page, expect
 
 from ceremony.stages import Stage
 from tests.support.browser import KIOSK, NARROW, Colours, Window, browser, window
 from tests.support.kioskbench import KioskProcess, kiosk_bench, qr_text
+from tests.support.screenplay import decoded
 from tests.support.terminalbench import TerminalBench as Bench
 from tests.support.terminalserver import ADMINISTRATOR, APPROVAL_CODE
 
@@ -57,16 +55,6 @@ async def pressed(page: Page, text: str) -> None:
         await page.locator(f'[data-key="{character}"]:visible').click()
 
 
-async def decoded(page: Page) -> str:
-    """What a phone's camera reads from the screen."""
-    await page.wait_for_function("() => document.getElementById('qr').naturalWidth > 0")
-    await page.evaluate("document.getElementById('qr').decode()")
-    picture = Image.open(BytesIO(await page.screenshot()))
-    (code,) = zxingcpp.read_barcodes(picture)
-    text: str = code.text
-    return text
-
-
 def approve(bench: Bench) -> None:
     """Let the application over the code on the screen be approved."""
     bench.server.accepted_qr = bench.server.qr_texts[-1]
@@ -82,12 +70,13 @@ async def test_the_code_on_the_screen_is_the_servers(
         page = seen.page
         await page.goto("/")
         await page.get_by_role("button", name="Ask for a key").click()
-        await page.wait_for_selector("#qr")
+        await page.wait_for_selector("#qr path")
         assert await decoded(page) == bench.server.qr_texts[0]
-        first = await page.get_attribute("#qr", "src")
+        drawing = page.locator("#qr path")
+        first = await drawing.get_attribute("d") or ""
+        assert first
         bench.server.qr_texts.append(qr_text("second"))
-        await page.wait_for_function("old => document.getElementById('qr').src !== old", arg=first)
-        await expect(page.locator("#qr")).not_to_have_attribute("src", first or "")
+        await expect(drawing).not_to_have_attribute("d", first, timeout=PATIENT)
         assert await decoded(page) == bench.server.qr_texts[1]
 
 
@@ -166,7 +155,7 @@ async def test_reload_restart_and_a_second_window_at_every_step(
         await survives("start")
         await one.page.get_by_role("button", name="Ask for a key").click()
         await survives("scan")
-        await one.page.wait_for_selector("#qr")
+        await one.page.wait_for_selector("#qr path")
         assert await decoded(one.page) == bench.server.qr_texts[0]
         bench.server.accepted_qr = bench.server.qr_texts[-1]
         bench.server.move(Stage.AWAITING_REVIEW)
@@ -271,7 +260,7 @@ async def test_every_screen_is_accessible_and_fits(
         page = wide.page
         await fine("start")
         await page.locator("form[action='/load'] button").click()
-        await page.wait_for_selector("#qr")
+        await page.wait_for_selector("#qr path")
         await fine("scan")
         bench.server.accepted_qr = bench.server.qr_texts[-1]
         bench.server.move(Stage.AWAITING_REVIEW)

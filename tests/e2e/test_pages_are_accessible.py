@@ -200,7 +200,7 @@ async def test_every_ending_on_the_kiosk(
             for stage, reason in ENDINGS.items():
                 bench.server.stage = Stage.AWAITING_APPLICATION
                 await page.locator("form[action='/load'] button").click()
-                await page.wait_for_selector("#qr", timeout=PATIENT)
+                await page.wait_for_selector("#qr path", timeout=PATIENT)
                 if stage is Stage.REJECTED:
                     if locale != "zh-CN":
                         assert await page.evaluate(WIDEST_WORD) == [1] * 6

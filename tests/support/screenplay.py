@@ -196,8 +196,7 @@ class Play:
 
     async def qr_shown(self) -> None:
         """Wait for the QR code to be drawn."""
-        drawn = "() => document.querySelector('#qr')?.complete"
-        await self.kiosk.page.wait_for_function(drawn, timeout=PATIENT)
+        await self.kiosk.page.wait_for_selector("#qr path", timeout=PATIENT)
 
     async def sign_in(self, phone: Phone) -> None:
         """Sign in with the passkey."""

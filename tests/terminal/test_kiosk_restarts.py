@@ -42,7 +42,7 @@ def test_killed_at_every_stage_the_same_load_goes_on(bench: Bench, kiosk: KioskP
     page.press("load")
     page.await_text("Keyfill does not answer")
     killed("scan")
-    assert page.get("qr.svg").status_code == 200
+    assert 'id="qr"' in page.get().text
     killed("scan")
     server.accepted_qr = server.qr_texts[-1]
     server.move(Stage.AWAITING_REVIEW)
