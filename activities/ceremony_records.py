@@ -18,7 +18,8 @@ from collections.abc import Callable
 from sqlmodel import Session
 from temporalio import activity
 
-from activities.facts import FactFinder, attempts_scope, daily_scope, tries_scope
+from activities.ceremonytrail import CeremonyTrail
+from activities.facts import FactFinder, tries_scope
 from activities.recorded import as_it_stands, as_recorded, known, unopened
 from ceremony import reducer
 from ceremony.messages import (
@@ -31,21 +32,15 @@ from ceremony.messages import (
 )
 from ceremony.reasons import Reason
 from ceremony.stages import Stage
-from ceremony.state import ATTEMPTS, CONFIRMATION_TRIES, DAILY_ATTEMPTS, CeremonyState, Verdict
+from ceremony.state import CeremonyState, Verdict
 from ceremony.statements import Kind
-from ceremony.verification import StatementError, peek
-from records import attempts, audit, keystore, projector, submissions, verdicts
+from ceremony.verification import StatementError
+from records import attempts, keystore, projector, submissions
 from records.database import Database
 from records.standing import Present, present
 from records.tables.audit_event import ActorKind
 from records.tables.key import KeyState
 from records.tables.submission import SubmissionRow
-from records.tables.verdict import VerdictRow
-
-_ACTORS = {
-    Kind.APPLICATION: ActorKind.ADMINISTRATOR,
-    Kind.DECISION: ActorKind.ADMINISTRATOR,
-}
 
 
 class CeremonyRecords:
@@ -63,6 +58,7 @@ class CeremonyRecords:
     def record_opening(self, opening: Opening) -> Recorded:
         """Open the loading request of a `request` statement, or record why it cannot be."""
         with self._database.write() as session:
+            trail = CeremonyTrail(session, self._clock)
             found = known(session, opening.digest)
             if found is not None:
                 return as_it_stands(session, found)
@@ -78,7 +74,7 @@ class CeremonyRecords:
                 facts = self._facts.gather(session, submission, now, None)
                 recorded = Recorded(**reducer.open_request(request, facts)._asdict())
             projector.begin(session, recorded.state, now, now=int(self._clock()))
-            return self._write(session, recorded, submission)
+            return trail.write(recorded, submission)
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_statement(self, step: StatementStep) -> Recorded:
@@ -89,23 +85,23 @@ class CeremonyRecords:
         audit event but no verdict: it is not this request's to judge.
         """
         with self._database.write() as session:
+            trail = CeremonyTrail(session, self._clock)
             found = known(session, step.digest)
             if found is not None:
-                return self._again(session, step.state, found)
+                return trail.again(step.state, found)
             submission = submissions.get(session, step.digest)
             if submission is None:
-                return self._dropped(session, step.state, step.digest, Reason.STATEMENT_MISSING)
+                return trail.dropped(step.state, step.digest, Reason.STATEMENT_MISSING)
             state = as_recorded(session, step.state)
             if state is None:
-                return self._dropped(session, step.state, step.digest, Reason.WRONG_STAGE)
+                return trail.dropped(step.state, step.digest, Reason.WRONG_STAGE)
             if _about_another(submission, state):
-                return self._dropped(session, step.state, step.digest, Reason.WRONG_REQUEST)
+                return trail.dropped(step.state, step.digest, Reason.WRONG_REQUEST)
             recorded = self._judge(session, state, submission)
             if submission.kind is Kind.CONFIRMATION and recorded.verdict.accepted:
-                self._audit(session, recorded, submission, event="confirmation-checked")
-                return recorded
-            self._count(session, state, recorded, submission)
-            return self._write(session, recorded, submission)
+                return trail.checked(recorded, submission)
+            trail.count(state, recorded, submission)
+            return trail.write(recorded, submission)
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_release(self, step: ReleaseStep) -> Recorded:
@@ -116,21 +112,22 @@ class CeremonyRecords:
         answer can still come.
         """
         with self._database.write() as session:
+            trail = CeremonyTrail(session, self._clock)
             found = known(session, step.digest)
             if found is not None:
-                return self._again(session, step.state, found)
+                return trail.again(step.state, found)
             submission = submissions.get(session, step.digest)
             if submission is None:
-                return self._unanswered(session, step.state, step.digest, Reason.STATEMENT_MISSING)
+                return trail.unanswered(step.state, step.digest, Reason.STATEMENT_MISSING)
             state = as_recorded(session, step.state)
             if state is None or not _is_confirmation(submission, state):
-                return self._unanswered(session, step.state, step.digest, Reason.WRONG_REQUEST)
+                return trail.unanswered(step.state, step.digest, Reason.WRONG_REQUEST)
             given = keystore.published_digest(session, state.request_id, step.digest)
             if step.outcome.token_digest != given:
-                return self._unanswered(session, step.state, step.digest, Reason.TOKEN_UNKNOWN)
+                return trail.unanswered(step.state, step.digest, Reason.TOKEN_UNKNOWN)
             recorded = self._answered(session, state, step, given)
-            self._count(session, state, recorded, submission)
-            return self._write(session, recorded, submission)
+            trail.count(state, recorded, submission)
+            return trail.write(recorded, submission)
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_settlement(self, step: SettlementStep) -> CeremonyState:
@@ -140,18 +137,19 @@ class CeremonyRecords:
         """
         said, claimed = step.settlement, step.state
         with self._database.write() as session:
+            trail = CeremonyTrail(session, self._clock)
             state = as_recorded(session, claimed)
             key = keystore.key(session, claimed.request_id)
             kcv = keystore.confirmed_kcv(session, claimed.request_id)
             given_up = key is not None and key.state is KeyState.UNCONFIRMED and not said.active
             if state is None or (kcv is None and not given_up):
-                return self._unanswered(session, claimed, "", Reason.TOKEN_UNKNOWN).state
+                return trail.unanswered(claimed, "", Reason.TOKEN_UNKNOWN).state
             reason = said.reason if kcv is None else Reason.LOADED
             try:
                 after = reducer.settled(state, active=kcv is not None, reason=reason, kcv=kcv)
             except reducer.TransitionError:
-                return self._unanswered(session, claimed, "", Reason.WRONG_STAGE).state
-            return self._event(session, after, "key-settled", ActorKind.KEY_WORKER)
+                return trail.unanswered(claimed, "", Reason.WRONG_STAGE).state
+            return trail.event(after, "key-settled", ActorKind.KEY_WORKER)
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_event(self, step: EventStep) -> CeremonyState:
@@ -161,6 +159,7 @@ class CeremonyRecords:
         not unconfirmed. That the deadline has passed is the workflow's word: its timer decides.
         """
         with self._database.write() as session:
+            trail = CeremonyTrail(session, self._clock)
             state = as_recorded(session, step.state)
             if state is None or state.final:
                 return state or step.state
@@ -175,7 +174,7 @@ class CeremonyRecords:
             if after.stage is Stage.UNCONFIRMED and kcv is not None:
                 after = reducer.settled(state, active=True, reason=Reason.LOADED, kcv=kcv)
                 told, by = "key-settled", ActorKind.KEY_WORKER
-            return self._event(session, after, told, by)
+            return trail.event(after, told, by)
 
     def _present(self, session: Session, terminal_no: str) -> Present:
         return present(session, self._facts.trust, terminal_no, now=int(self._clock()))
@@ -209,126 +208,6 @@ class CeremonyRecords:
         verdict = Verdict(kind=Kind.CONFIRMATION, digest=step.digest, reasons=reasons)
         return Recorded(state=after, verdict=verdict)
 
-    def _count(
-        self,
-        session: Session,
-        before: CeremonyState,
-        recorded: Recorded,
-        submission: SubmissionRow,
-    ) -> None:
-        # A wrong code counts whatever the state says: forged states must not make guesses free.
-        after, reasons = recorded.state, recorded.verdict.reasons
-        if after.attempts_left < before.attempts_left or Reason.SMS_CODE_WRONG in reasons:
-            attempts.use(session, attempts_scope(before.request_id, submission), ATTEMPTS)
-            attempts.use(session, daily_scope(submission), DAILY_ATTEMPTS)
-        if after.tries_left < before.tries_left or not reducer.MISTYPED.isdisjoint(reasons):
-            attempts.use(session, tries_scope(before.request_id), CONFIRMATION_TRIES)
-
-    def _write(self, session: Session, recorded: Recorded, submission: SubmissionRow) -> Recorded:
-        state, verdict = recorded.state, recorded.verdict
-        version = self._version_after(session, state)
-        verdicts.add(
-            session,
-            VerdictRow(
-                digest=verdict.digest,
-                request_id=state.request_id,
-                kind=verdict.kind,
-                accepted=verdict.accepted,
-                reason=verdict.reason,
-                stage=state.stage,
-                version=version,
-                attempts_left=_attempts_left(state, verdict),
-                state_json=state.model_dump_json(),
-                decided_at=int(self._clock()),
-            ),
-        )
-        outcome = "accepted" if verdict.accepted else "refused"
-        self._audit(session, recorded, submission, event=f"{verdict.kind}-{outcome}")
-        return recorded
-
-    def _version_after(self, session: Session, state: CeremonyState) -> int:
-        try:
-            return projector.follow(session, state, now=int(self._clock()))[0]
-        except projector.ProjectionMissing:
-            if not state.final:
-                raise
-            # Opened by a statement that is not there: it has no row, its late statements answers.
-            return 0
-
-    def _again(self, session: Session, mine: CeremonyState, found: Recorded) -> Recorded:
-        if found.state.request_id != mine.request_id:
-            # A statement that another request has answered already must not act on this one.
-            return self._dropped(session, mine, found.verdict.digest, Reason.WRONG_REQUEST)
-        return Recorded(state=reducer.further(mine, found.state), verdict=found.verdict)
-
-    def _dropped(
-        self,
-        session: Session,
-        state: CeremonyState,
-        digest: str,
-        reason: Reason,
-        *,
-        event: str = "signal-dropped",
-        kind: Kind = Kind.REQUEST,
-    ) -> Recorded:
-        audit.write(
-            session,
-            event,
-            at=int(self._clock()),
-            actor_kind=ActorKind.SYSTEM,
-            request_id=state.request_id,
-            terminal_no=state.terminal_no,
-            reason=reason,
-            detail={"digest": digest},
-        )
-        verdict = Verdict(kind=kind, digest=digest, reasons=(reason,))
-        return Recorded(state=state, verdict=verdict)
-
-    def _unanswered(
-        self, session: Session, state: CeremonyState, digest: str, reason: Reason
-    ) -> Recorded:
-        event, kind = "answer-dropped", Kind.CONFIRMATION
-        return self._dropped(session, state, digest, reason, event=event, kind=kind)
-
-    def _audit(
-        self, session: Session, recorded: Recorded, submission: SubmissionRow, *, event: str
-    ) -> None:
-        state, verdict = recorded.state, recorded.verdict
-        actor = submission.person or submission.terminal_no
-        kind = ActorKind.ADMINISTRATOR if submission.person else ActorKind.TERMINAL
-        audit.write(
-            session,
-            event,
-            at=int(self._clock()),
-            actor_kind=_ACTORS.get(submission.kind, kind),
-            actor=_staff_no(submission) or actor,
-            request_id=state.request_id,
-            terminal_no=state.terminal_no,
-            reason=verdict.reason,
-            detail={
-                "digest": verdict.digest,
-                "stage": state.stage,
-                "reasons": list(verdict.reasons),
-            },
-        )
-
-    def _event(
-        self, session: Session, state: CeremonyState, event: str, actor: ActorKind
-    ) -> CeremonyState:
-        _, changed = projector.follow(session, state, now=int(self._clock()))
-        if changed:
-            audit.write(
-                session,
-                event,
-                at=int(self._clock()),
-                actor_kind=actor,
-                request_id=state.request_id,
-                terminal_no=state.terminal_no,
-                reason=state.reason,
-                detail={"stage": state.stage},
-            )
-        return state
-
 
 def _is_opening(submission: SubmissionRow, opening: Opening) -> bool:
     return submission.kind is Kind.REQUEST and (submission.request_id, submission.terminal_no) == (
@@ -345,18 +224,3 @@ def _about_another(submission: SubmissionRow, state: CeremonyState) -> bool:
     if submission.terminal_no != state.terminal_no:
         return True
     return submission.kind is not Kind.REQUEST and submission.request_id != state.request_id
-
-
-def _staff_no(submission: SubmissionRow) -> str | None:
-    if submission.person is None:
-        return None
-    try:
-        return getattr(peek(submission.statement).payload, "administrator", None)
-    except StatementError:
-        return None
-
-
-def _attempts_left(state: CeremonyState, verdict: Verdict) -> int | None:
-    if verdict.kind is not Kind.APPLICATION or Reason.NOT_FIRST_ADMINISTRATOR in verdict.reasons:
-        return None
-    return state.attempts_left
