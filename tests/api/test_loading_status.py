@@ -6,7 +6,7 @@ import pytest
 
 from ceremony.stages import Stage
 from ceremony.state import ATTEMPTS
-from tests.support.apihouse import House, Load, kcv_of_token, wire
+from tests.support.apihouse import House, Load, wire
 from workflows.policies import STAGE_DEADLINES
 
 PERSONAL = {"terminal_no", "expires_at", "decision_reason", "kcv"}
@@ -21,19 +21,6 @@ async def seen(load: Load, session: str) -> dict[str, Any]:
 def deadline(house: House, stage: Stage) -> int:
     """When a stage that begins now ends by itself."""
     return house.world.now + int(STAGE_DEADLINES[stage].total_seconds())
-
-
-async def reject(load: Load, reason: str | None) -> None:
-    """Let the second administrator reject."""
-    house = load.house
-    assert load.application is not None
-    session = await house.sign_in(house.world.second)
-    decision = house.world.decision(
-        load.application, decision="reject", reason_code="not-needed", reason=reason
-    )
-    path = f"/v1/reviews/{load.id}/decision"
-    response = await house.post(path, {"statement": wire(decision)}, session=session)
-    assert response.json() == {"stage": "REJECTED"}
 
 
 async def test_the_terminals_number_is_not_told_before_it_was_typed(house: House) -> None:
@@ -53,13 +40,8 @@ async def test_each_open_stage_says_when_it_ends(house: House) -> None:
     assert first["expires_at"] == deadline(house, Stage.AWAITING_APPLICATION)
     await load.apply()
     assert (await seen(load, session))["expires_at"] == deadline(house, Stage.AWAITING_REVIEW)
-    assert load.application is not None
-    second = await house.sign_in(house.world.second)
     soon = house.world.now + 600
-    decision = house.world.decision(load.application, expires_at=soon)
-    await house.post(
-        f"/v1/reviews/{load.id}/decision", {"statement": wire(decision)}, session=second
-    )
+    await load.decide(expires_at=soon)
     assert (await seen(load, session))["expires_at"] == soon
 
 
@@ -70,7 +52,8 @@ async def test_both_administrators_read_the_reason_of_a_rejection(
     """In the second administrator's own words, as they were signed; the terminal reads none."""
     load = await house.open()
     await load.apply()
-    await reject(load, reason)
+    said = {"decision": "reject", "reason_code": "not-needed", "reason": reason}
+    assert await load.decide(**said) == {"stage": "REJECTED"}
     for who in (house.world.first, house.world.second):
         status = await seen(load, await house.sign_in(who))
         assert (status["stage"], status["decision_reason"]) == ("REJECTED", reason)
@@ -84,11 +67,8 @@ async def test_the_check_value_is_told_after_the_receipt_only(house: House) -> N
     load = await house.open()
     session = await house.sign_in(house.world.first)
     await load.confirm()
-    kcv = kcv_of_token(load)
     assert (await seen(load, session))["kcv"] is None
-    assert load.confirmation is not None
-    receipt = house.world.receipt(load.confirmation, token_digest=load.token_digest, kcv=kcv)
-    await house.post(f"{load.path}/receipt", {"statement": wire(receipt)})
+    kcv = await load.receive()
     for who in (house.world.first, house.world.second):
         status = await seen(load, await house.sign_in(who))
         assert (status["stage"], status["kcv"]) == ("LOADED", kcv)

@@ -99,16 +99,9 @@ async def test_hostile_text_is_shown_and_never_run(house: House) -> None:
     world.terminal_envelopes["ATM-0001"] = envelope
     house.backstage.register()
     load = await house.open()
-    application = await load.apply()
+    await load.apply()
     pages = [await get(house, "/r", world.second), await get(house, f"/r/{load.id}", world.second)]
-    session = await house.sign_in(world.second)
-    decision = world.decision(
-        application, decision="reject", reason_code="suspicion", reason=HOSTILE
-    )
-    response = await house.post(
-        f"/v1/reviews/{load.id}/decision", {"statement": wire(decision)}, session=session
-    )
-    assert response.status_code == 200, response.text
+    await load.decide(decision="reject", reason_code="suspicion", reason=HOSTILE)
     pages.append(await get(house, f"/r/{load.id}", world.second))
     pages.append(await get(house, f"/requests/{load.id}", world.third))
     pages.append(await get(house, "/requests", world.third))

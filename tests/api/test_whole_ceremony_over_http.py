@@ -91,12 +91,8 @@ async def test_a_rejection_ends_the_request(house: House) -> None:
     """The second administrator's rejection is final: REJECTED, and nothing follows."""
     load = await house.open()
     application = await load.apply()
-    session = await house.sign_in(house.world.second)
-    decision = house.world.decision(application, decision="reject", reason_code="not-planned")
-    response = await house.post(
-        f"/v1/reviews/{load.id}/decision", {"statement": wire(decision)}, session=session
-    )
-    assert response.json() == {"stage": "REJECTED"}
+    answer = await load.decide(decision="reject", reason_code="not-planned")
+    assert answer == {"stage": "REJECTED"}
     late = await load.send_confirmation(house.world.confirmation(application))
     assert (late.status_code, late.json()["stage"]) == (409, "REJECTED")
 

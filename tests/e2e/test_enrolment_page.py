@@ -1,48 +1,20 @@
 """The enrolment page in a real browser: one link, one passkey, nothing active before officers."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
-from ceremony.enrolment import EnrolmentDraft, link_token_digest, new_link_token, seal_draft
 from ceremony.registry import read_enrolment
 from commands.credentials import activate, counter_signed
-from records import credentialentries, enrolments
+from records import credentialentries
 from records.tables.credential_entry import CredentialEntryRow
-from records.tables.enrolment_link import EnrolmentLinkRow
 from tests.support.accessibility import violations
-from tests.support.browser import NARROW, Authenticator, Window, browser, window
-from tests.support.localhouse import LocalHouse, local_house
+from tests.support.browser import NARROW, Authenticator, Window, window
+from tests.support.localhouse import LINK_SECONDS, NEW_NUMBER, LocalHouse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-NUMBER = "+8613800138000"
-LINK_SECONDS = 600
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for all tests here."""
-    async with browser() as started:
-        yield started
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def local(tmp_path: Path) -> AsyncIterator[LocalHouse]:
-    """A house on localhost."""
-    async with local_house(tmp_path) as made:
-        yield made
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def phone(chromium: Browser, local: LocalHouse) -> AsyncIterator[Window]:
-    """A new colleague's phone."""
-    async with window(chromium, local.origin, touch=True) as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -51,30 +23,9 @@ async def finger(phone: Window) -> Authenticator:
     return await phone.authenticator()
 
 
-def link(local: LocalHouse, **fields: Any) -> str:
-    """Make a one-time link as `keyfill administrators link` does; gives its URL."""
-    house, token = local.house, new_link_token()
-    said = {
-        "person": "person-9",
-        "staff_no": "A1009",
-        "name": "王小明",
-        "roles": ("administrator", "auditor"),
-        "number": NUMBER,
-        "seq": 1,
-        "valid_until": house.world.now + 86_400,
-    }
-    draft = EnrolmentDraft(**{**said, **fields})
-    with house.backstage.database.write() as session:
-        enrolments.create(
-            session,
-            EnrolmentLinkRow(
-                token_digest=link_token_digest(token),
-                person=draft.person,
-                sealed_draft=seal_draft(token, draft),
-                expires_at=house.world.now + LINK_SECONDS,
-            ),
-        )
-    return f"{local.origin}/e#{token}"
+def enrolment_link(local: LocalHouse) -> str:
+    """A link for a new colleague with both roles."""
+    return local.enrolment_link(roles=("administrator", "auditor"))
 
 
 def pending(local: LocalHouse) -> list[CredentialEntryRow]:
@@ -109,11 +60,11 @@ async def test_a_link_makes_a_passkey_that_two_officers_put_in_force(
     local: LocalHouse, phone: Window, finger: Authenticator
 ) -> None:
     """Whose it is, passkey, signature; nothing before two officers; then the passkey signs in."""
-    address = link(local)
+    address = enrolment_link(local)
     await phone.page.goto(address)
     for shown in ("王小明", "A1009", "+86•••••••••00", "administrator and auditor"):
         await expect(phone.page.get_by_text(shown, exact=True).first).to_be_visible()
-    assert NUMBER not in await phone.page.inner_text("main")
+    assert NEW_NUMBER not in await phone.page.inner_text("main")
     assert "#" not in phone.page.url
     await make_and_sign(phone)
     await waits(phone)
@@ -122,7 +73,7 @@ async def test_a_link_makes_a_passkey_that_two_officers_put_in_force(
     shown_digest = await phone.page.locator("[data-step=done] [data-fill=digest]").inner_text()
     assert shown_digest.replace(" ", "") == row.digest
     entry = read_enrolment(row.envelope, local.house.world.trust, now=local.house.world.now).entry
-    assert (entry.person, entry.name, entry.number) == ("person-9", "王小明", NUMBER)
+    assert (entry.person, entry.name, entry.number) == ("person-9", "王小明", NEW_NUMBER)
 
     await phone.page.goto("/s?next=/a")
     await expect(phone.page.get_by_label("Staff number")).to_have_value("A1009")
@@ -140,7 +91,7 @@ async def test_a_link_works_once(
     local: LocalHouse, phone: Window, finger: Authenticator, chromium: Browser
 ) -> None:
     """On another phone a used link says so; on its own it shows what it led to."""
-    address = link(local)
+    address = enrolment_link(local)
     await phone.page.goto(address)
     await make_and_sign(phone)
     await waits(phone)
@@ -155,7 +106,7 @@ async def test_a_link_works_once(
 
 async def test_an_expired_link_says_so(local: LocalHouse, phone: Window) -> None:
     """After its time a link shows nothing of the draft, and whom to ask."""
-    address = link(local)
+    address = enrolment_link(local)
     local.house.world.pass_time(LINK_SECONDS + 1)
     with phone.expect(410):
         await phone.page.goto(address)
@@ -184,7 +135,7 @@ async def test_a_closed_prompt_enrols_nothing(
     local: LocalHouse, phone: Window, finger: Authenticator
 ) -> None:
     """Either prompt may be closed; the next press asks again, and nothing was enrolled."""
-    await phone.page.goto(link(local))
+    await phone.page.goto(enrolment_link(local))
     await finger.refuse()
     await phone.page.get_by_role("button", name="Yes, make my passkey").click()
     await expect(phone.page.locator("#enrol-notice")).to_contain_text("Nothing was sent")
@@ -204,7 +155,7 @@ async def test_a_reload_in_between_goes_on_with_the_same_passkey(
     local: LocalHouse, phone: Window, finger: Authenticator
 ) -> None:
     """A passkey that was made but has not signed is not made a second time."""
-    await phone.page.goto(link(local))
+    await phone.page.goto(enrolment_link(local))
     await phone.page.get_by_role("button", name="Yes, make my passkey").click()
     await expect(phone.page.get_by_role("button", name="Sign my entry now")).to_be_visible()
     await phone.page.reload()
@@ -217,7 +168,7 @@ async def test_a_lost_answer_is_fetched_by_the_same_entry(
     local: LocalHouse, phone: Window, finger: Authenticator
 ) -> None:
     """The link was used, the answer lost: after a reload the same entry gets the same answer."""
-    await phone.page.goto(link(local))
+    await phone.page.goto(enrolment_link(local))
 
     async def swallow(route: Route) -> None:
         await route.fetch()
@@ -237,7 +188,7 @@ async def test_offline_while_enrolling_goes_on_by_itself(
     local: LocalHouse, phone: Window, finger: Authenticator
 ) -> None:
     """Signed without a network, the entry arrives when there is one."""
-    await phone.page.goto(link(local))
+    await phone.page.goto(enrolment_link(local))
     await phone.page.get_by_role("button", name="Yes, make my passkey").click()
     async with phone.offline():
         await phone.page.get_by_role("button", name="Sign my entry now").click()
@@ -255,7 +206,7 @@ async def test_in_chinese_on_the_narrowest_phone(
         chromium, local.origin, size=NARROW, locale="zh-CN", colours=colours
     ) as small:
         await small.authenticator()
-        await small.page.goto(link(local))
+        await small.page.goto(enrolment_link(local))
         await expect(small.page.get_by_text("管理员和审计员", exact=True)).to_be_visible()
         assert await violations(small) == []
         await small.page.get_by_role("button", name="创建通行密钥").click()

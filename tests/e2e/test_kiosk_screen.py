@@ -1,8 +1,7 @@
 """The kiosk in a real browser: what is read from its screen, and what a person does there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -10,38 +9,29 @@ from axe_playwright_python.async_playwright import Axe  # type: ignore[import-un
 from playwright.async_api import Browser, Page, expect
 
 from ceremony.stages import Stage
-from tests.support.browser import KIOSK, NARROW, Colours, Window, browser, window
-from tests.support.kioskbench import KioskProcess, kiosk_bench, qr_text
+from tests.support import kioskbench
+from tests.support.browser import KIOSK, NARROW, Colours, Window, window
+from tests.support.kioskbench import KioskProcess, accept, qr_text
 from tests.support.screenplay import decoded
 from tests.support.terminalbench import TerminalBench as Bench
 from tests.support.terminalserver import ADMINISTRATOR, APPROVAL_CODE
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"]
 }
 PATIENT = 20_000
 
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A terminal, and a server where the test plays the people."""
-    with kiosk_bench(tmp_path / "terminal") as made:
-        yield made
+bench, kiosk = kioskbench.bench, kioskbench.kiosk
 
 
-@pytest.fixture
-def kiosk(bench: Bench) -> Iterator[KioskProcess]:
-    """The terminal's kiosk, running."""
-    process = KioskProcess(bench.folder, bench.server.url)
-    yield process
-    process.leave()
-
-
-@pytest_asyncio.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser."""
-    async with browser() as started:
-        yield started
+@pytest_asyncio.fixture(loop_scope="session")
+async def seen(chromium: Browser, kiosk: KioskProcess) -> AsyncIterator[Window]:
+    """The kiosk's screen at the start."""
+    async with window(chromium, kiosk.url.rstrip("/"), size=KIOSK) as opened:
+        await opened.page.goto("/")
+        yield opened
 
 
 async def shown(page: Page, screen: str) -> None:
@@ -55,10 +45,16 @@ async def pressed(page: Page, text: str) -> None:
         await page.locator(f'[data-key="{character}"]:visible').click()
 
 
-def approve(bench: Bench) -> None:
-    """Let the application over the code on the screen be approved."""
-    bench.server.accepted_qr = bench.server.qr_texts[-1]
-    bench.server.move(Stage.AWAITING_CONFIRMATION)
+async def asked(page: Page) -> None:
+    """Ask for a key, and see the QR code's screen."""
+    await page.get_by_role("button", name="Ask for a key").click()
+    await shown(page, "scan")
+
+
+async def approved(page: Page, bench: Bench) -> None:
+    """Let the load be approved."""
+    accept(bench, Stage.AWAITING_CONFIRMATION)
+    await shown(page, "approval")
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
@@ -89,8 +85,7 @@ async def test_a_load_is_typed_on_the_screens_own_keys(
         await page.goto("/")
         await page.get_by_role("button", name="Ask for a key").tap()
         await shown(page, "scan")
-        approve(bench)
-        await shown(page, "approval")
+        await approved(page, bench)
         await pressed(page, ADMINISTRATOR)
         await page.get_by_role("button", name="Next").tap()
         await pressed(page, "1234")
@@ -108,22 +103,17 @@ async def test_a_load_is_typed_on_the_screens_own_keys(
         await shown(page, "start")
 
 
-async def test_a_load_is_typed_on_a_keyboard(
-    chromium: Browser, kiosk: KioskProcess, bench: Bench
-) -> None:
+async def test_a_load_is_typed_on_a_keyboard(seen: Window, bench: Bench) -> None:
     """The keyboard alone does the same, without a pointer."""
-    async with window(chromium, kiosk.url.rstrip("/"), size=KIOSK) as seen:
-        page = seen.page
-        await page.goto("/")
-        await page.get_by_role("button", name="Ask for a key").press("Enter")
-        await shown(page, "scan")
-        approve(bench)
-        await shown(page, "approval")
-        await page.keyboard.type(ADMINISTRATOR)
-        await page.keyboard.press("Enter")
-        await page.keyboard.type(APPROVAL_CODE)
-        await page.keyboard.press("Enter")
-        await shown(page, "ended")
+    page = seen.page
+    await page.get_by_role("button", name="Ask for a key").press("Enter")
+    await shown(page, "scan")
+    await approved(page, bench)
+    await page.keyboard.type(ADMINISTRATOR)
+    await page.keyboard.press("Enter")
+    await page.keyboard.type(APPROVAL_CODE)
+    await page.keyboard.press("Enter")
+    await shown(page, "ended")
 
 
 async def test_reload_restart_and_a_second_window_at_every_step(
@@ -157,8 +147,7 @@ async def test_reload_restart_and_a_second_window_at_every_step(
         await survives("scan")
         await one.page.wait_for_selector("#qr path")
         assert await decoded(one.page) == bench.server.qr_texts[0]
-        bench.server.accepted_qr = bench.server.qr_texts[-1]
-        bench.server.move(Stage.AWAITING_REVIEW)
+        accept(bench, Stage.AWAITING_REVIEW)
         await survives("review")
         bench.server.move(Stage.AWAITING_CONFIRMATION)
         await survives("approval")
@@ -173,44 +162,35 @@ async def test_reload_restart_and_a_second_window_at_every_step(
 
 
 async def test_a_lost_program_is_told_and_comes_back(
-    chromium: Browser, kiosk: KioskProcess, bench: Bench
+    seen: Window, kiosk: KioskProcess, bench: Bench
 ) -> None:
     """While the kiosk's process is away the screen says so; what was half typed stays."""
-    async with window(chromium, kiosk.url.rstrip("/"), size=KIOSK) as seen:
-        page = seen.page
-        await page.goto("/")
-        await page.get_by_role("button", name="Ask for a key").click()
-        await shown(page, "scan")
-        approve(bench)
-        await shown(page, "approval")
-        await page.fill("#administrator", ADMINISTRATOR)
-        seen.watch.losses = True
-        await asyncio.to_thread(kiosk.kill)
-        await expect(page.locator("#lost")).to_be_visible(timeout=PATIENT)
-        await asyncio.to_thread(kiosk.start)
-        await expect(page.locator("#lost")).to_be_hidden(timeout=PATIENT)
-        assert await page.input_value("#administrator") == ADMINISTRATOR
-        await page.fill("#code", APPROVAL_CODE)
-        await page.get_by_role("button", name="Confirm").click()
-        await shown(page, "ended")
+    page = seen.page
+    await asked(page)
+    await approved(page, bench)
+    await page.fill("#administrator", ADMINISTRATOR)
+    seen.watch.losses = True
+    await asyncio.to_thread(kiosk.kill)
+    await expect(page.locator("#lost")).to_be_visible(timeout=PATIENT)
+    await asyncio.to_thread(kiosk.start)
+    await expect(page.locator("#lost")).to_be_hidden(timeout=PATIENT)
+    assert await page.input_value("#administrator") == ADMINISTRATOR
+    await page.fill("#code", APPROVAL_CODE)
+    await page.get_by_role("button", name="Confirm").click()
+    await shown(page, "ended")
 
 
-async def test_cancelling_takes_two_presses(
-    chromium: Browser, kiosk: KioskProcess, bench: Bench
-) -> None:
+async def test_cancelling_takes_two_presses(seen: Window, bench: Bench) -> None:
     """Cancel asks once more; only the second press ends the load."""
-    async with window(chromium, kiosk.url.rstrip("/"), size=KIOSK) as seen:
-        page = seen.page
-        await page.goto("/")
-        await page.get_by_role("button", name="Ask for a key").click()
-        await shown(page, "scan")
-        sure = page.get_by_role("button", name="Yes, cancel it")
-        await expect(sure).to_be_hidden()
-        await page.locator("summary").click()
-        assert bench.server.count("cancellation") == 0
-        await sure.click()
-        await shown(page, "ended")
-        assert bench.server.count("cancellation") == 1
+    page = seen.page
+    await asked(page)
+    sure = page.get_by_role("button", name="Yes, cancel it")
+    await expect(sure).to_be_hidden()
+    await page.locator("summary").click()
+    assert bench.server.count("cancellation") == 0
+    await sure.click()
+    await shown(page, "ended")
+    assert bench.server.count("cancellation") == 1
 
 
 async def test_another_page_cannot_press_or_read(
@@ -262,8 +242,7 @@ async def test_every_screen_is_accessible_and_fits(
         await page.locator("form[action='/load'] button").click()
         await page.wait_for_selector("#qr path")
         await fine("scan")
-        bench.server.accepted_qr = bench.server.qr_texts[-1]
-        bench.server.move(Stage.AWAITING_REVIEW)
+        accept(bench, Stage.AWAITING_REVIEW)
         await fine("review")
         bench.server.move(Stage.AWAITING_CONFIRMATION)
         await fine("approval")

@@ -2,32 +2,16 @@
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.support.accessibility import violations
-from tests.support.apihouse import wire
-from tests.support.browser import DESK, NARROW, Colours, Window, browser, window
-from tests.support.localhouse import LocalHouse, local_house
+from tests.support.browser import DESK, NARROW, Colours, Window, window
+from tests.support.localhouse import LocalHouse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for all tests here."""
-    async with browser() as started:
-        yield started
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def local(tmp_path: Path) -> AsyncIterator[LocalHouse]:
-    """A house on localhost."""
-    async with local_house(tmp_path) as made:
-        yield made
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -66,14 +50,7 @@ async def test_the_timeline_is_live_while_the_request_is_open(
     await local.visit(desk, world.third, f"/requests/{load.id}")
     await page.get_by_text("The signed statement: Request").click()
     await expect(page.locator("pre").first).to_be_visible()
-    session = await local.house.sign_in(world.second)
-    assert load.application is not None
-    decision = world.decision(
-        load.application, decision="reject", reason_code="not-now", reason="Come <b>tomorrow</b>."
-    )
-    body = {"statement": wire(decision)}
-    response = await local.house.post(f"/v1/reviews/{load.id}/decision", body, session=session)
-    assert response.status_code == 200, response.text
+    await load.decide(decision="reject", reason_code="not-now", reason="Come <b>tomorrow</b>.")
     await expect(page.get_by_text("The second administrator decided")).to_be_visible()
     await expect(page.get_by_text("Not at this time: Come <b>tomorrow</b>.")).to_be_visible()
     await expect(page.locator("pre").first).to_be_visible()

@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Locator, Route, expect
 from ceremony.stages import Stage
 from terminal.device import read_device_key
 from tests.support.attacked import Place
-from tests.support.browser import Window, browser
+from tests.support.browser import Window
 from tests.support.genuine import Ceremony
 from tests.support.passkeypeople import with_passkeys
 from tests.support.screenplay import PATIENT, play, shown
@@ -27,13 +27,6 @@ ENROLLING = {
     "en-GB": ("Yes, make my passkey", "Sign my entry now"),
     "zh-CN": ("创建通行密钥", "为我的登记信息签名"),
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for all tests here."""
-    async with browser() as started:
-        yield started
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

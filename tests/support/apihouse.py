@@ -241,14 +241,21 @@ class Load:
 
     async def approve(self) -> None:
         """Bring the request to AWAITING_CONFIRMATION."""
-        application = await self.apply()
+        await self.apply()
+        await self.decide()
+
+    async def decide(self, **fields: Any) -> dict[str, Any]:
+        """Let the second administrator decide about the application; gives the answer."""
+        assert self.application is not None
         # A passkey counts its signatures: the login comes first.
         session = await self.house.sign_in(self.house.world.second)
-        decision = self.house.world.decision(application)
+        decision = self.house.world.decision(self.application, **fields)
         response = await self.house.post(
             f"/v1/reviews/{self.id}/decision", {"statement": wire(decision)}, session=session
         )
         assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
 
     async def send_confirmation(
         self, confirmation: Verified[Any], *, code: str | None = None
@@ -263,11 +270,33 @@ class Load:
     async def confirm(self) -> None:
         """Bring the request to AWAITING_RECEIPT."""
         await self.approve()
+        await self.take_token()
+
+    async def take_token(self) -> None:
+        """Let the terminal confirm what was approved, and take the key token."""
         assert self.application is not None
         self.confirmation = self.house.world.confirmation(self.application)
         response = await self.send_confirmation(self.confirmation)
         assert response.status_code == 200, response.text
         self.token = response.json()["token"]
+
+    async def receive(self) -> str:
+        """Let the terminal say that the key is in; gives the KCV."""
+        assert self.confirmation is not None
+        kcv = kcv_of_token(self)
+        receipt = self.house.world.receipt(
+            self.confirmation, token_digest=self.token_digest, kcv=kcv
+        )
+        response = await self.house.post(f"{self.path}/receipt", {"statement": wire(receipt)})
+        assert response.status_code == 200, response.text
+        return kcv
+
+    async def cancel(self) -> None:
+        """Let the terminal cancel the request."""
+        cancellation = self.house.world.cancellation(self.request)
+        body = {"statement": wire(cancellation)}
+        response = await self.house.post(f"{self.path}/cancellation", body)
+        assert response.status_code == 200, response.text
 
 
 def kcv_of_token(load: Load) -> str:

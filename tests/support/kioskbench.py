@@ -1,4 +1,9 @@
-"""A kiosk as a process of its own, its pages read by HTTP, and killed at will."""
+"""A kiosk as a process of its own, its pages read by HTTP, and killed at will.
+
+A test module takes the fixtures that it wants by name:
+
+    bench, kiosk = kioskbench.bench, kioskbench.kiosk
+"""
 
 import html
 import json
@@ -16,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from ceremony.stages import Stage
 from terminal.device import make_device_key
 from terminal.eppstore import EppStore
 from terminal.profile import TerminalProfile
@@ -148,6 +155,27 @@ def kiosk_bench(folder: Path, *, approves_at_once: bool = False) -> Iterator[Ter
         qr_texts=[qr_text("first")],
     ) as server:
         yield TerminalBench(folder, server)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[TerminalBench]:
+    """A terminal, and a server where the test plays the people."""
+    with kiosk_bench(tmp_path / "terminal") as made:
+        yield made
+
+
+@pytest.fixture
+def kiosk(bench: TerminalBench) -> Iterator[KioskProcess]:
+    """The terminal's kiosk, running."""
+    process = KioskProcess(bench.folder, bench.server.url)
+    yield process
+    process.leave()
+
+
+def accept(bench: TerminalBench, stage: Stage) -> None:
+    """Accept an application over the code that is shown, and go on to a stage."""
+    bench.server.accepted_qr = bench.server.qr_texts[-1]
+    bench.server.move(stage)
 
 
 def qr_text(label: str) -> str:

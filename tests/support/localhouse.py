@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.authentication import PLAIN_COOKIE
+from ceremony.enrolment import EnrolmentDraft, link_token_digest, new_link_token, seal_draft
 from ceremony.qr import qr_digest, token_of
 from ceremony.verification import Verified
 from engine.embedded import free_port
+from records import enrolments
+from records.tables.enrolment_link import EnrolmentLinkRow
 from tests.support.apihouse import House, Load, make_world
 from tests.support.authenticator import Passkey
 from tests.support.browser import Window
@@ -18,6 +21,8 @@ from tests.support.servedapp import served
 
 HOST: Final = "localhost"
 AHEAD: Final = 1000
+NEW_NUMBER: Final = "+8613800138000"
+LINK_SECONDS: Final = 600
 
 
 @dataclass
@@ -48,12 +53,38 @@ class LocalHouse:
     async def applied(self, **fields: Any) -> Load:
         """A loading request that awaits review; `fields` are the terminal's request's."""
         load = await self.house.open(self.house.request(**fields))
+        await self.apply(load)
+        return load
+
+    async def apply(self, load: Load) -> None:
+        """Let the first administrator apply, on a device of their own."""
         session = await self.house.sign_in(self.house.world.first)
         assert (await load.ask_code(session)).status_code == 202
         load.application = self.application(load)
         response = await load.send_application(load.application, session)
         assert response.status_code == 200, response.text
-        return load
+
+    def enrolment_link(self, **fields: Any) -> str:
+        """Make a one-time link as `keyfill administrators link` does; gives its URL."""
+        said = {
+            "person": "person-9",
+            "staff_no": "A1009",
+            "name": "王小明",
+            "roles": ("administrator",),
+            "number": NEW_NUMBER,
+            "seq": 1,
+            "valid_until": self.house.world.now + 86_400,
+        }
+        token, draft = new_link_token(), EnrolmentDraft(**{**said, **fields})
+        row = EnrolmentLinkRow(
+            token_digest=link_token_digest(token),
+            person=draft.person,
+            sealed_draft=seal_draft(token, draft),
+            expires_at=self.house.world.now + LINK_SECONDS,
+        )
+        with self.house.backstage.database.write() as session:
+            enrolments.create(session, row)
+        return f"{self.origin}/e#{token}"
 
     def application(self, load: Load) -> Verified[Any]:
         """The application to a request."""

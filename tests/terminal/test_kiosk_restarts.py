@@ -1,6 +1,5 @@
 """A kiosk whose process is killed at any stage comes back with the same loading request."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,24 +8,12 @@ from ceremony.stages import Stage
 from terminal.load import perform
 from terminal.loadsession import LoadSession
 from terminal.loadstate import LoadFile, LoadState
-from tests.support.kioskbench import KioskPage, KioskProcess, kiosk_bench
+from tests.support import kioskbench
+from tests.support.kioskbench import KioskPage, KioskProcess, accept
 from tests.support.terminalbench import TerminalBench as Bench
 from tests.support.terminalserver import ADMINISTRATOR, APPROVAL_CODE
 
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A terminal, and a server where the test plays the people."""
-    with kiosk_bench(tmp_path / "terminal") as made:
-        yield made
-
-
-@pytest.fixture
-def kiosk(bench: Bench) -> Iterator[KioskProcess]:
-    """The terminal's kiosk, running."""
-    process = KioskProcess(bench.folder, bench.server.url)
-    yield process
-    process.leave()
+bench, kiosk = kioskbench.bench, kioskbench.kiosk
 
 
 def test_killed_at_every_stage_the_same_load_goes_on(bench: Bench, kiosk: KioskProcess) -> None:
@@ -44,8 +31,7 @@ def test_killed_at_every_stage_the_same_load_goes_on(bench: Bench, kiosk: KioskP
     killed("scan")
     assert 'id="qr"' in page.get().text
     killed("scan")
-    server.accepted_qr = server.qr_texts[-1]
-    server.move(Stage.AWAITING_REVIEW)
+    accept(bench, Stage.AWAITING_REVIEW)
     page.await_screen("review")
     killed("review")
     server.move(Stage.AWAITING_CONFIRMATION)
@@ -90,8 +76,7 @@ def test_after_the_release_the_code_is_asked_for_with_the_reason(
     server, page = bench.server, KioskPage(kiosk.url)
     page.press("load")
     page.await_screen("scan")
-    server.accepted_qr = server.qr_texts[-1]
-    server.move(Stage.AWAITING_CONFIRMATION)
+    accept(bench, Stage.AWAITING_CONFIRMATION)
     page.await_screen("approval")
     server.fail("confirmation", "cut-after", *[503] * 6)
     page.press("approval", administrator=ADMINISTRATOR, code=APPROVAL_CODE)
