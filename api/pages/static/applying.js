@@ -3,7 +3,8 @@
 import { insist, Problem } from "./calls.js";
 import { countDown, serverNow } from "./clocks.js";
 import { readShared, writeShared } from "./pagestate.js";
-import { busy, isOff, showStep, tell, tellFailure } from "./screens.js";
+import { busy, isOff, serveForm, showStep, tell } from "./screens.js";
+import { signedAct } from "./signedact.js";
 import { signedIn } from "./signin.js";
 import { sign } from "./statements.js";
 import { clock, describe, duration, text } from "./texts.js";
@@ -25,6 +26,7 @@ export function applying({ state, save, onTrouble, onApplied, onProblem }) {
   const terminalNo = form.elements.namedItem("terminal_no");
   const smsCode = form.elements.namedItem("sms_code");
   const stops = [];
+  const act = signedAct({ state, save, name: "pending", notice, send });
 
   function show() {
     showStep("apply");
@@ -109,28 +111,24 @@ export function applying({ state, save, onTrouble, onApplied, onProblem }) {
       tell(notice, text("qr-over"), "error");
       return;
     }
-    tell(notice, "");
+    await act.perform(() => signApplication(typed));
+  }
+
+  async function signApplication(typed) {
     const named = state.document;
     const iat = Math.floor(serverNow());
-    try {
-      const statement = await sign("application", {
-        iat,
-        request_id: named.request_id,
-        terminal_no: typed.terminal_no,
-        administrator: named.administrator,
-        epp_fingerprint: named.epp_fingerprint,
-        registry_digest: named.registry_digest,
-        qr_digest: named.qr_digest,
-        expires_at: Math.min(named.expires_at_max, iat + VALID_SECONDS),
-      });
-      const body = { statement, qr_text: state.qr_text, sms_code: typed.sms_code };
-      state.pending = { body, iat, request_id: named.request_id };
-      save();
-    } catch (error) {
-      tellFailure(notice, error);
-      return;
-    }
-    await send();
+    const statement = await sign("application", {
+      iat,
+      request_id: named.request_id,
+      terminal_no: typed.terminal_no,
+      administrator: named.administrator,
+      epp_fingerprint: named.epp_fingerprint,
+      registry_digest: named.registry_digest,
+      qr_digest: named.qr_digest,
+      expires_at: Math.min(named.expires_at_max, iat + VALID_SECONDS),
+    });
+    const body = { statement, qr_text: state.qr_text, sms_code: typed.sms_code };
+    return { body, iat, request_id: named.request_id };
   }
 
   /** Send what was signed until it is answered; the same statement is one application. */
@@ -138,7 +136,7 @@ export function applying({ state, save, onTrouble, onApplied, onProblem }) {
     const pending = state.pending;
     try {
       const answer = await insist("POST", "/v1/applications", pending.body, { onTrouble });
-      forget();
+      act.forget();
       state.request_id = answer.request_id;
       writeShared(DRAFT, null);
       onApplied();
@@ -148,14 +146,9 @@ export function applying({ state, save, onTrouble, onApplied, onProblem }) {
         onProblem(error);
         return;
       }
-      forget();
+      act.forget();
       refused(error, pending);
     }
-  }
-
-  function forget() {
-    delete state.pending;
-    save();
   }
 
   function refused(error, pending) {
@@ -199,10 +192,7 @@ export function applying({ state, save, onTrouble, onApplied, onProblem }) {
     save();
   }
 
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    busy(form.querySelector("button[type=submit]"), submit);
-  });
+  serveForm(form, submit);
   sendCode.addEventListener("click", async () => {
     if (!isOff(sendCode)) {
       await busy(sendCode, askForCode);

@@ -1,7 +1,8 @@
 // Cancelling a loading request: a signed statement like any other.
 
 import { insist, Problem } from "./calls.js";
-import { busy, showStep, tell, tellFailure } from "./screens.js";
+import { serveForm, showStep, tell } from "./screens.js";
+import { signedAct } from "./signedact.js";
 import { sign } from "./statements.js";
 import { describe } from "./texts.js";
 
@@ -12,6 +13,7 @@ export function cancelling({ state, save, onTrouble, onCancelled, onSignedOut })
   const fold = document.getElementById("cancel");
   const form = document.getElementById("cancel-form");
   const notice = document.getElementById("cancel-notice");
+  const act = signedAct({ state, save, name: "cancelling", notice, send });
   let about = null;
 
   function show(what) {
@@ -33,23 +35,15 @@ export function cancelling({ state, save, onTrouble, onCancelled, onSignedOut })
     }
   }
 
-  async function submit() {
-    tell(notice, "");
+  async function signCancellation() {
     const words = form.elements.namedItem("reason").value.trim();
-    try {
-      const statement = await sign("cancellation", {
-        request_id: about.request_id,
-        terminal_no: about.terminalNo(),
-        reason_code: form.elements.namedItem("reason_code").value,
-        reason: words || null,
-      });
-      state.cancelling = { request_id: about.request_id, body: { statement } };
-      save();
-    } catch (error) {
-      tellFailure(notice, error);
-      return;
-    }
-    await send();
+    const statement = await sign("cancellation", {
+      request_id: about.request_id,
+      terminal_no: about.terminalNo(),
+      reason_code: form.elements.namedItem("reason_code").value,
+      reason: words || null,
+    });
+    return { request_id: about.request_id, body: { statement } };
   }
 
   /** Send what was signed; gives whether this led somewhere. */
@@ -62,28 +56,20 @@ export function cancelling({ state, save, onTrouble, onCancelled, onSignedOut })
         onSignedOut();
         return true;
       }
-      forget();
+      act.forget();
       if (error.code !== "wrong-stage") {
         tell(notice, describe(error), "error");
         return false;
       }
     }
-    forget();
+    act.forget();
     state.request_id = requestId;
     hide();
     onCancelled();
     return true;
   }
 
-  function forget() {
-    delete state.cancelling;
-    save();
-  }
-
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    busy(form.querySelector("button[type=submit]"), submit);
-  });
+  serveForm(form, () => act.perform(signCancellation));
 
   return {
     show,

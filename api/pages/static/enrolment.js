@@ -7,6 +7,7 @@ import { insist, Problem } from "./calls.js";
 import { newPasskey } from "./newpasskey.js";
 import { pageState, takeFragment } from "./pagestate.js";
 import { busy, fill, showStep, tell, tellFailure } from "./screens.js";
+import { signedAct } from "./signedact.js";
 import { rememberStaffNo } from "./signin.js";
 import { checkSupport, forgetCredential, sign } from "./statements.js";
 import { describe, locale, text } from "./texts.js";
@@ -19,6 +20,7 @@ const notice = document.getElementById("enrol-notice");
 const button = document.getElementById("enrol");
 const trouble = document.getElementById("trouble");
 const onTrouble = (error) => tell(trouble, error ? describe(error) : "", "warning");
+const entry = signedAct({ state, save, name: "pending", notice, send });
 
 async function start() {
   const token = takeFragment();
@@ -53,20 +55,18 @@ async function show() {
 
 /** One press makes the passkey, the next one signs: some browsers allow one prompt a press. */
 async function go() {
-  tell(notice, "");
-  try {
-    if (!state.passkey) {
-      state.passkey = await newPasskey(state.draft, state.token);
-      save();
-      showActs();
-      return;
-    }
-    await signEntry();
-  } catch (error) {
-    tellFailure(notice, error);
+  if (state.passkey) {
+    await entry.perform(signEntry);
     return;
   }
-  await send();
+  tell(notice, "");
+  try {
+    state.passkey = await newPasskey(state.draft, state.token);
+    save();
+    showActs();
+  } catch (error) {
+    tellFailure(notice, error);
+  }
 }
 
 async function signEntry() {
@@ -76,8 +76,7 @@ async function signEntry() {
     { ...draft, public_key: state.passkey.public_key, credential_id: state.passkey.credential_id },
     { credentialId: state.passkey.credential_id },
   );
-  state.pending = { token: state.token, statement };
-  save();
+  return { token: state.token, statement };
 }
 
 async function send() {
@@ -88,8 +87,7 @@ async function send() {
     reset({ token: state.token, done: { ...state.draft, digest: answer.digest } });
     showDone();
   } catch (error) {
-    delete state.pending;
-    save();
+    entry.forget();
     if (error instanceof Problem && [403, 404, 410].includes(error.status)) {
       close(describe(error));
       return;

@@ -49,7 +49,7 @@ async function decide(fields) {
   deciding = true;
   try {
     told("");
-    const statement = await sign("decision", fields, fields.administrator);
+    const statement = await sign("decision", fields);
     state.pending = { body: { statement }, decision: fields.decision };
     save();
     await send();

@@ -34,6 +34,14 @@ export async function busy(button, act) {
   }
 }
 
+/** Do something each time a form is sent off, while its button says that it is being done. */
+export function serveForm(form, act) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    busy(form.querySelector("button[type=submit]"), act);
+  });
+}
+
 /** Whether a button is in use; `aria-disabled` keeps it in reach of the keyboard. */
 export function isOff(button) {
   return button.disabled || button.getAttribute("aria-disabled") === "true";
