@@ -33,7 +33,7 @@ from ceremony.messages import (
 from ceremony.reasons import Reason
 from ceremony.stages import Stage
 from ceremony.state import CeremonyState, Verdict
-from ceremony.statements import Kind
+from ceremony.statements import Kind, RequestPayload
 from ceremony.verification import StatementError
 from records import attempts, keystore, projector, submissions
 from records.database import Database
@@ -41,6 +41,7 @@ from records.standing import Present, present
 from records.tables.audit_event import ActorKind
 from records.tables.key import KeyState
 from records.tables.submission import SubmissionRow
+from records.turns import Turn, take_turn
 
 
 class CeremonyRecords:
@@ -58,6 +59,7 @@ class CeremonyRecords:
     def record_opening(self, opening: Opening) -> Recorded:
         """Open the loading request of a `request` statement, or record why it cannot be."""
         with self._database.write() as session:
+            take_turn(session, Turn.REQUEST, opening.request_id)
             trail = CeremonyTrail(session, self._clock)
             found = known(session, opening.digest)
             if found is not None:
@@ -66,6 +68,7 @@ class CeremonyRecords:
             submission = submissions.get(session, opening.digest)
             if submission is None or not _is_opening(submission, opening):
                 return unopened(opening, Reason.STATEMENT_MISSING, int(self._clock()))
+            differs = False
             try:
                 request = self._facts.prove(submission, now)
             except StatementError as error:
@@ -73,8 +76,12 @@ class CeremonyRecords:
             else:
                 facts = self._facts.gather(session, submission, now, None)
                 recorded = Recorded(**reducer.open_request(request, facts)._asdict())
+                differs = _says_another_key(session, request.payload)
             projector.begin(session, recorded.state, now, now=int(self._clock()))
-            return trail.write(recorded, submission)
+            trail.write(recorded, submission)
+            if differs:
+                trail.remarked(recorded, submission, "epp-key-differs")
+            return recorded
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_statement(self, step: StatementStep) -> Recorded:
@@ -85,6 +92,7 @@ class CeremonyRecords:
         audit event but no verdict: it is not this request's to judge.
         """
         with self._database.write() as session:
+            take_turn(session, Turn.REQUEST, step.state.request_id)
             trail = CeremonyTrail(session, self._clock)
             found = known(session, step.digest)
             if found is not None:
@@ -112,6 +120,7 @@ class CeremonyRecords:
         answer can still come.
         """
         with self._database.write() as session:
+            take_turn(session, Turn.REQUEST, step.state.request_id)
             trail = CeremonyTrail(session, self._clock)
             found = known(session, step.digest)
             if found is not None:
@@ -137,11 +146,12 @@ class CeremonyRecords:
         """
         said, claimed = step.settlement, step.state
         with self._database.write() as session:
+            take_turn(session, Turn.REQUEST, claimed.request_id)
             trail = CeremonyTrail(session, self._clock)
             state = as_recorded(session, claimed)
             key = keystore.key(session, claimed.request_id)
             kcv = keystore.confirmed_kcv(session, claimed.request_id)
-            given_up = key is not None and key.state is KeyState.UNCONFIRMED and not said.active
+            given_up = key is not None and key.state is not KeyState.RELEASED and not said.active
             if state is None or (kcv is None and not given_up):
                 return trail.unanswered(claimed, "", Reason.TOKEN_UNKNOWN).state
             reason = said.reason if kcv is None else Reason.LOADED
@@ -159,6 +169,7 @@ class CeremonyRecords:
         not unconfirmed. That the deadline has passed is the workflow's word: its timer decides.
         """
         with self._database.write() as session:
+            take_turn(session, Turn.REQUEST, step.state.request_id)
             trail = CeremonyTrail(session, self._clock)
             state = as_recorded(session, step.state)
             if state is None or state.final:
@@ -207,6 +218,12 @@ class CeremonyRecords:
             after, reasons = state, (Reason.WRONG_STAGE,)
         verdict = Verdict(kind=Kind.CONFIRMATION, digest=step.digest, reasons=reasons)
         return Recorded(state=after, verdict=verdict)
+
+
+def _says_another_key(session: Session, request: RequestPayload) -> bool:
+    """Whether the EPP names another key than the active one, or none where there is one."""
+    active = keystore.active_key(session, request.terminal_no)
+    return active is not None and active.kcv != request.current_kcv
 
 
 def _is_opening(submission: SubmissionRow, opening: Opening) -> bool:

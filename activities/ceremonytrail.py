@@ -72,6 +72,10 @@ class CeremonyTrail:
         self._audit(recorded, submission, event=f"{recorded.verdict.kind}-checked")
         return recorded
 
+    def remarked(self, recorded: Recorded, submission: SubmissionRow, event: str) -> None:
+        """Leave an audit event beside a statement's verdict, for auditors to notice."""
+        self._audit(recorded, submission, event=event)
+
     def again(self, mine: CeremonyState, found: Recorded) -> Recorded:
         """Give what was recorded of a statement before, for this state of its request."""
         if found.state.request_id != mine.request_id:

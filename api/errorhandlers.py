@@ -17,7 +17,7 @@ from api.limits import RateLimited
 from api.pages.errors import answer
 from api.pages.visitors import SignInFirst
 from api.problems import ApiProblem, Malformed, TooMany, Unavailable, document
-from records.failures import DatabaseUnavailable
+from records.failures import DatabaseUnavailable, Unstorable
 
 _LOG = logging.getLogger(__name__)
 
@@ -92,6 +92,11 @@ async def _database_away(request: Request, error: Exception) -> Response:
     return answer(request, Unavailable("database-unavailable"))
 
 
+async def _unstorable(request: Request, error: Exception) -> Response:
+    del error
+    return answer(request, Malformed("malformed"))
+
+
 async def _ceremonies_away(request: Request, error: Exception) -> Response:
     del error
     return answer(request, Unavailable("temporal-unavailable"))
@@ -105,6 +110,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RateLimited, _rate_limited)
     app.add_exception_handler(SignInFirst, _sign_in_first)
     app.add_exception_handler(DatabaseUnavailable, _database_away)
+    app.add_exception_handler(Unstorable, _unstorable)
     app.add_exception_handler(CeremoniesAway, _ceremonies_away)
 
 

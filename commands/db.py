@@ -4,7 +4,7 @@ import typer
 
 from commands.opened import settings_of
 from commands.options import DEFAULT_HOME, Exit, Home, leave
-from settings import Settings
+from settings import Settings, SettingsError
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 
@@ -16,7 +16,9 @@ def upgrade(home: Home = DEFAULT_HOME) -> None:
     from records.failures import DatabaseUnavailable
 
     try:
-        migration.upgrade(Settings(home=home).database)
+        migration.upgrade(Settings.unchecked(home=home).served_database)
+    except SettingsError as error:
+        leave(Exit.USAGE, str(error))
     except DatabaseUnavailable as error:
         leave(Exit.UNAVAILABLE, f"The database does not answer: {error}.")
     typer.echo(f"The database is at {migration.head()}.")

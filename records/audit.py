@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 
 from records.redaction import without_numbers
 from records.tables.audit_event import ActorKind, AuditEventRow
+from records.turns import Turn, take_turn
 
 
 def write(
@@ -24,12 +25,17 @@ def write(
 ) -> None:
     """Add one event; it is durable when the session's transaction is.
 
+    The events of one loading request are committed in the order of their ids, so whoever follows
+    them by id misses none; those of several requests need not be.
+
     `event` and `reason` are kebab-case codes, `detail` plain JSON values and no secret. Telephone
     numbers in `actor` and `detail` are masked.
 
     Raises:
         TypeError, ValueError: if `detail` is not JSON.
     """
+    if request_id is not None:
+        take_turn(session, Turn.REQUEST, request_id)
     session.add(
         AuditEventRow(
             at=at,

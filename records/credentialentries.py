@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 from records.inserting import find_or_create
 from records.seq import StaleEntry, highest
 from records.tables.credential_entry import CredentialEntryRow, CredentialState
+from records.turns import Turn, take_turn
 
 
 class CredentialTaken(Exception):
@@ -54,7 +55,8 @@ def activate_credential(session: Session, digest: str, *, envelope: str | None =
         StaleEntry: if the person has, or had, an active entry of the same or a higher `seq`.
         CredentialTaken: if another person's active entry has its key, passkey or staff number.
     """
-    entry = session.get(CredentialEntryRow, digest)
+    take_turn(session, Turn.PERSONS)
+    entry = session.get(CredentialEntryRow, digest, populate_existing=True)
     if entry is None or entry.state not in (CredentialState.PENDING, CredentialState.ACTIVE):
         return False
     if entry.state is CredentialState.ACTIVE:

@@ -13,7 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from records.engines import BUSY_TIMEOUT_MS, Use, open_engine, sqlite_path
+from records import notices
+from records.engines import DEFAULT_LIMITS, Limits, Use, open_engine, sqlite_path
 from records.failures import DatabaseUnavailable, translated
 from records.schema import METADATA
 
@@ -27,26 +28,32 @@ class Database:
     """A database with a read side and a write side, safe to share between threads.
 
     On SQLite every write transaction is BEGIN IMMEDIATE on the process's one writer connection,
-    behind a lock; other processes' writers wait up to `busy_timeout_ms`. On PostgreSQL the same
-    code runs with ordinary row locks. The schema is made by `records.migration`, not here.
+    behind a lock; other processes' writers wait up to `limits.lock_ms`. On PostgreSQL writers run
+    side by side (READ COMMITTED): conditional updates and unique keys decide between them, and who
+    decides on more than one row takes a turn first (`records.turns`). The schema is made by
+    `records.migration`, not here.
     """
 
     metadata = METADATA
 
     def __init__(
-        self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, threads: int = THREADS
+        self,
+        url: str,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        threads: int = THREADS,
     ) -> None:
         """Prepare engines for `url`; nothing is opened until first used.
 
         Raises:
-            ValueError: for an SQLite memory database.
+            ValueError: for an SQLite memory database, or a URL of something else.
         """
         self.sqlite_path = sqlite_path(url)
-        self._readers = open_engine(url, Use.READ, busy_timeout_ms=busy_timeout_ms)
-        self._writer = open_engine(url, Use.WRITE, busy_timeout_ms=busy_timeout_ms)
+        self._readers = open_engine(url, Use.READ, limits)
+        self._writer = open_engine(url, Use.WRITE, limits)
         self._one_writer = self.sqlite_path is not None
         self._write_lock = threading.RLock()
-        self._lock_timeout = busy_timeout_ms / 1000
+        self._lock_timeout = limits.lock_ms / 1000
         self._inside = threading.local()
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="keyfill-records")
         self._closed = False
@@ -72,7 +79,8 @@ class Database:
         the thread; in a coroutine go through `run`. Rows stay readable after the block.
 
         Raises:
-            DatabaseUnavailable: if the database is locked, gone or closed; nothing was written.
+            DatabaseUnavailable: if the database is locked, gone or closed. Nothing was written,
+                unless the connection was lost during the commit: repeat find-or-create.
             RuntimeError: if this thread is already inside `write`.
         """
         self._require_open()
@@ -85,6 +93,21 @@ class Database:
             # The session begins lazily; what is decided on must be read under the lock.
             session.connection()
             yield session
+            if not self._one_writer:
+                session.flush()
+                notices.send(session)
+
+    def listen(self) -> notices.Listener:
+        """Open a connection of its own on which the commits of every process are heard.
+
+        PostgreSQL only; blocks the thread. The caller closes it.
+
+        Raises:
+            DatabaseUnavailable: if the database does not answer.
+        """
+        self._require_open()
+        with translated():
+            return notices.listen(self._readers)
 
     async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a synchronous function on this database's own bounded threads, and return its result.
@@ -111,6 +134,24 @@ class Database:
                 session.connection().execute(text("SELECT version_num FROM alembic_version"))
         except SQLAlchemyError as error:
             raise DatabaseUnavailable("not migrated") from error
+
+    def scrub(self) -> None:
+        """On SQLite, write the log back and empty it, so that nothing erased stays in it.
+
+        A reader may hold it up; the log is then emptied by a later call, or as it wraps.
+
+        Raises:
+            DatabaseUnavailable: if the database is locked, gone or closed.
+        """
+        self._require_open()
+        if not self._one_writer:
+            return
+        with self._sole_writer(), translated():
+            connection = self._writer.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
 
     def close(self) -> None:
         """Let running work finish, then close every connection. May be called twice."""

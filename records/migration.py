@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from records.engines import Use, open_engine, sqlite_path
+from records.engines import Limits, Use, open_engine, sqlite_path
 from records.failures import translated
 
 # Any number that no other program on the same PostgreSQL server locks.
@@ -39,7 +39,11 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Take the database back to a revision (`base` for an empty one), with the data it held.
+    """Take the database back to a revision (`base` for an empty one).
+
+    Kept is what the former schema has a place for. Lost are tables and columns that came later:
+    below 0005 the exports, below 0004 officers' orders and the times of a key's loss, and a
+    compromised or destroyed key is then retired.
 
     Raises:
         DatabaseUnavailable: if the database is locked, or the folder missing.
@@ -108,7 +112,7 @@ def _migrate(url: str, act: Callable[[Config], None]) -> None:
 
 @contextmanager
 def _connection(url: str) -> Iterator[Connection]:
-    engine = open_engine(url, Use.MIGRATE, busy_timeout_ms=WAIT_MS)
+    engine = open_engine(url, Use.MIGRATE, Limits(lock_ms=WAIT_MS))
     try:
         with translated(), engine.begin() as connection:
             if connection.dialect.name == "postgresql":

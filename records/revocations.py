@@ -16,6 +16,7 @@ from records import terminalentries
 from records.inserting import find_or_create
 from records.tables.credential_entry import CredentialEntryRow, CredentialState
 from records.tables.revocation import RevocationRow
+from records.turns import Turn, take_turn
 
 
 def put(session: Session, revocation: Revocation, *, now: int) -> bool:
@@ -23,6 +24,7 @@ def put(session: Session, revocation: Revocation, *, now: int) -> bool:
 
     The entries go out of force again if somebody has put them back.
     """
+    take_turn(session, Turn.TERMINALS if revocation.subject is Subject.TERMINAL else Turn.PERSONS)
     _, created = find_or_create(
         session,
         RevocationRow(

@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 from records.inserting import find_or_create
 from records.seq import StaleEntry, highest
 from records.tables.terminal_entry import TerminalEntryRow
+from records.turns import Turn, take_turn
 
 
 class Put(StrEnum):
@@ -32,6 +33,7 @@ def put_terminal_entry(session: Session, row: TerminalEntryRow) -> Put:
     Raises:
         StaleEntry: if a higher `seq`, or another entry of the same `seq`, is on record.
     """
+    take_turn(session, Turn.TERMINALS)
     top = highest(
         session,
         col(TerminalEntryRow.seq),
@@ -56,6 +58,7 @@ def put_terminal_entry(session: Session, row: TerminalEntryRow) -> Put:
 
 def withdraw_terminal(session: Session, terminal_no: str, *, now: int) -> bool:
     """Leave the terminal without a current entry; False if it had none."""
+    take_turn(session, Turn.TERMINALS)
     return _clear_current(session, terminal_no, withdrawn_at=now)
 
 

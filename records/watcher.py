@@ -2,87 +2,17 @@
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sqlmodel import Session
 
+from records.changes import ChangeProbe, open_probe
 from records.database import Database
 from records.failures import translated
 
 T = TypeVar("T")
-
-INTERVAL: Final = 0.02
-BLIND_INTERVAL: Final = 0.2
-
-
-class ChangeProbe(Protocol):
-    """Tells cheaply whether anything was committed since the last look."""
-
-    interval: float
-
-    def look(self) -> int:
-        """A number that differs from the last one if anybody committed in between."""
-        ...
-
-    def close(self) -> None:
-        """Release what the probe holds."""
-        ...
-
-
-class SqliteProbe:
-    """`PRAGMA data_version`: changes when any *other* connection, of any process, commits.
-
-    Hence a connection of its own, which never writes: this process's writer is another one.
-    It takes microseconds and no table is read, so it may run on the event loop.
-    """
-
-    interval = INTERVAL
-
-    def __init__(self, path: Path) -> None:
-        """Open the file, which must exist."""
-        self._connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw",
-            uri=True,
-            timeout=0,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        self._failures = 0
-
-    def look(self) -> int:
-        """See the protocol; an error counts as a change, so that waiters meet the real cause."""
-        try:
-            [(version,)] = self._connection.execute("PRAGMA data_version").fetchall()
-        except sqlite3.Error:
-            self._failures += 1
-            return -self._failures
-        return int(version)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-
-class BlindProbe:
-    """For a database without such a number: every look counts as a change, at a slower pace."""
-
-    interval = BLIND_INTERVAL
-
-    def __init__(self) -> None:
-        """Start counting."""
-        self._looks = 0
-
-    def look(self) -> int:
-        """See the protocol."""
-        self._looks += 1
-        return self._looks
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 @dataclass(eq=False)
@@ -93,7 +23,7 @@ class _Waiter:
 
 
 class ChangeWatcher:
-    """One per process and event loop; looks for changes only while somebody waits."""
+    """One per process and event loop; evaluates conditions only when something was committed."""
 
     def __init__(self, database: Database) -> None:
         """Watch `database`; nothing is opened until the first wait."""
@@ -101,6 +31,7 @@ class ChangeWatcher:
         self._probe: ChangeProbe | None = None
         self._waiters: set[_Waiter] = set()
         self._task: asyncio.Task[None] | None = None
+        self._opening = asyncio.Lock()
         self._closed = False
 
     async def wait_for(self, fn: Callable[[Session], T | None], timeout: float) -> T | None:
@@ -128,6 +59,7 @@ class ChangeWatcher:
             await asyncio.wait((waiter.answer,), timeout=remaining)
         finally:
             self._waiters.discard(waiter)
+            self._nudge()
         if waiter.answer.done():
             answer: T | None = waiter.answer.result()
             return answer
@@ -144,16 +76,14 @@ class ChangeWatcher:
                 await self._task
             self._task = None
         if self._probe is not None:
-            self._probe.close()
+            await self._probe.close()
             self._probe = None
 
     async def _look(self) -> int:
         if self._probe is None:
-            # The file exists, migrated or not, once a connection of the database was made.
-            await self._database.run(self._database.ping)
-        if self._probe is None:
-            path = self._database.sqlite_path
-            self._probe = BlindProbe() if path is None else SqliteProbe(path)
+            async with self._opening:
+                if self._probe is None:
+                    self._probe = await open_probe(self._database)
         return self._probe.look()
 
     async def _evaluate(self, fn: Callable[[Session], T | None]) -> T | None:
@@ -178,8 +108,13 @@ class ChangeWatcher:
         return outcomes
 
     def _start(self) -> None:
+        self._nudge()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch(), name="keyfill-change-watcher")
+
+    def _nudge(self) -> None:
+        if self._probe is not None:
+            self._probe.nudge()
 
     async def _watch(self) -> None:
         while self._waiters and self._probe is not None:
@@ -187,7 +122,7 @@ class ChangeWatcher:
             stale = [waiter for waiter in self._waiters if waiter.seen != version]
             if stale:
                 await self._tell(stale, version)
-            await asyncio.sleep(self._probe.interval)
+            await self._probe.pause()
 
     async def _tell(self, waiters: Sequence[_Waiter], version: int) -> None:
         try:
@@ -197,9 +132,8 @@ class ChangeWatcher:
         except Exception as error:  # noqa: BLE001 - it is raised in every waiter
             outcomes = [_Raised(error)] * len(waiters)
         for waiter, outcome in zip(waiters, outcomes, strict=True):
-            if outcome is None:
-                waiter.seen = version
-            else:
+            waiter.seen = version
+            if outcome is not None:
                 _settle(waiter, outcome)
 
 

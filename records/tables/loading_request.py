@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Index
 from sqlmodel import Field
 
 from ceremony.stages import Stage
-from records.tables.record import Record, enum_column
+from records.tables.record import ByteOrderedText, Record, enum_column
 
 
 class LoadingRequestRow(Record, table=True):
@@ -26,7 +26,7 @@ class LoadingRequestRow(Record, table=True):
         Index(None, "opened_at", "request_id"),
     )
 
-    request_id: str = Field(primary_key=True)
+    request_id: str = Field(primary_key=True, sa_type=ByteOrderedText)
     terminal_no: str
     workflow_id: str
     stage: Stage = Field(sa_column=enum_column(Stage, "stage"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Enum, Integer, MetaData, inspect
+from sqlalchemy import BigInteger, Column, Enum, Integer, MetaData, String, inspect
 from sqlalchemy.orm import registry
 from sqlmodel import SQLModel
 
@@ -22,6 +22,9 @@ NAMES = {
 
 # SQLite numbers rows by itself only in a column that is exactly INTEGER.
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
+
+# Where rows are merged by a text outside the database, its order must be that of the bytes.
+ByteOrderedText = String().with_variant(String(collation="C"), "postgresql")
 
 ENUM_LENGTH = 32
 

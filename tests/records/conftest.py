@@ -1,7 +1,6 @@
 """A migrated database per test, and makers of rows with unremarkable values."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import pytest
 
 from ceremony.stages import Stage
 from ceremony.statements import Kind
-from records import migration
 from records.database import Database
 from records.tables.credential_entry import CredentialEntryRow, CredentialState
 from records.tables.key import KeyRow, KeyState
@@ -19,6 +17,7 @@ from records.tables.submission import SubmissionRow
 from records.tables.terminal_entry import TerminalEntryRow
 from records.tables.token import TokenRow
 from records.tables.verdict import VerdictRow
+from tests.support.databases import ENGINES, make_database, make_empty_database
 
 NOW = 1_800_000_000
 
@@ -28,20 +27,22 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One freshly migrated file, to be copied."""
-    path = tmp_path_factory.mktemp("records") / "template.db"
-    migration.upgrade(f"sqlite:///{path}")
-    return path
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The kind of database; every test that asks for one runs on each."""
+    return str(request.param)
 
 
 @pytest.fixture
-def database_url(migrated_file: Path, tmp_path: Path) -> str:
+def database_url(engine: str, tmp_path: Path) -> str:
     """The URL of a migrated, empty database of the test's own."""
-    path = tmp_path / "keyfill.db"
-    shutil.copyfile(migrated_file, path)
-    return f"sqlite:///{path}"
+    return make_database(tmp_path, engine)
+
+
+@pytest.fixture
+def empty_url(engine: str, tmp_path: Path) -> str:
+    """The URL of a database that was never migrated."""
+    return make_empty_database(tmp_path, engine)
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ import sys
 
 from records import attempts, projection
 from records.database import Database
+from records.engines import Limits
 
 
 def main(url: str, request_id: str, times: int) -> None:
     """Move a request's version and use an attempt, `times` times, one transaction each."""
-    database = Database(url, busy_timeout_ms=30_000)
+    database = Database(url, limits=Limits(lock_ms=30_000))
     for _ in range(times):
         with database.write() as session:
             row = projection.find(session, request_id, for_update=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from records.database import Database
+from records.engines import Limits
 from records.failures import DatabaseUnavailable
 
 
@@ -40,6 +41,7 @@ def waiting(write: Callable[[], None]) -> tuple[threading.Thread, list[type[Exce
     return thread, ended
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_writer_interrupted_as_it_gets_its_turn_does_not_keep_it(database: Database) -> None:
     """The next one writes: a timeout at a bad moment must not stop all writing for ever."""
 
@@ -56,9 +58,10 @@ def test_a_writer_interrupted_as_it_gets_its_turn_does_not_keep_it(database: Dat
         assert session.in_transaction()
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_writer_that_waited_in_vain_does_not_end_anothers_turn(database_url: str) -> None:
     """Too late is too late for itself alone: whoever writes still writes alone."""
-    database = Database(database_url, busy_timeout_ms=50)
+    database = Database(database_url, limits=Limits(lock_ms=50))
 
     def write() -> None:
         with database.write():

@@ -3,8 +3,10 @@
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +17,18 @@ from records.database import Database
 from records.failures import DatabaseUnavailable
 from records.watcher import ChangeWatcher
 
+ROOT = Path(__file__).parents[2]
 OTHER_PROCESS = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+import sys
+from records import attempts
+from records.database import Database
+database = Database(sys.argv[1])
+database.ping()
+print("ready", flush=True)
 sys.stdin.readline()
-connection.execute("INSERT INTO attempts (scope, used) VALUES ('s', 1)")
+with database.write() as session:
+    attempts.use(session, "s", 1)
+database.close()
 """
 
 
@@ -65,15 +74,20 @@ async def test_a_commit_of_this_process_wakes(database: Database, watcher: Chang
     assert time.monotonic() - began < 2
 
 
-async def test_a_commit_of_another_process_wakes(
-    database: Database, watcher: ChangeWatcher
-) -> None:
+async def test_a_commit_of_another_process_wakes(database_url: str, watcher: ChangeWatcher) -> None:
     """A row that another process commits wakes the waiter soon."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", OTHER_PROCESS, str(database.sqlite_path), stdin=subprocess.PIPE
+        sys.executable,
+        "-c",
+        OTHER_PROCESS,
+        database_url,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
     )
     task = asyncio.create_task(watcher.wait_for(used_at_least("s", 1), 20))
-    await asyncio.sleep(0.1)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"ready\n"
     began = time.monotonic()
     await process.communicate(b"go\n")
     assert await task == 1
@@ -163,14 +177,16 @@ async def test_one_waiters_error_is_its_own(database: Database, watcher: ChangeW
 async def test_a_cancelled_waiter_is_forgotten(database: Database, watcher: ChangeWatcher) -> None:
     """A waiter that goes away is no longer evaluated."""
     calls = 0
+    evaluated = threading.Event()
 
     def condition(_: Session) -> int | None:
         nonlocal calls
         calls += 1
+        evaluated.set()
         return None
 
     task = asyncio.create_task(watcher.wait_for(condition, 10))
-    await asyncio.sleep(0.1)
+    assert await asyncio.to_thread(evaluated.wait, 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

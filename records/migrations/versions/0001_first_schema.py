@@ -271,9 +271,11 @@ def _ceremony() -> None:
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_verdicts")),
     )
     op.create_index("ix_verdicts_request_id_version", "verdicts", ["request_id", "version"])
+    # A search merges rows by this column: its order must be that of the bytes.
+    ordered = sa.String().with_variant(sa.String(collation="C"), "postgresql")
     op.create_table(
         "loading_requests",
-        _text("request_id"),
+        sa.Column("request_id", ordered, nullable=False),
         _text("terminal_no"),
         _text("workflow_id"),
         _enum("stage", STAGES),
