@@ -46,8 +46,11 @@ from ceremony.codes import EdgeSeal
 from ceremony.qr import QrSeal
 from ceremony.trust import Trust
 from engine.client import TemporalTarget, connect
+from engine.payloadcodec import codec_of
+from engine.transport import transport_to
 from gateways.twiliocallbacks import CallbackRefused, TwilioSignature
 from records.database import Database
+from records.engines import Limits
 from records.watcher import ChangeWatcher
 from settings import Settings
 
@@ -123,15 +126,20 @@ def create_app(settings: Settings) -> FastAPI:
     """Make the application of an API process; it starts while Temporal is still away.
 
     Raises:
-        SettingsError: if a secret is missing or malformed.
+        SettingsError, KeyRingError: if a secret is missing or malformed.
+        TransportRefused: if Temporal would be reached unencrypted outside development.
         TrustError: if the trust file is.
         OSError: if the trust file cannot be read.
     """
     trust = Trust.read(settings.trust.read_bytes())
-    database = Database(settings.database)
-    target = TemporalTarget(settings.temporal_address, settings.temporal_namespace)
+    database = Database(settings.database, limits=Limits.of(settings))
+    transport = transport_to(
+        settings.temporal_address, required=settings.environment != "development"
+    )
+    target = TemporalTarget(settings.temporal_address, settings.temporal_namespace, transport)
+    codec = codec_of(settings.payload_ring)
     ceremonies = TemporalCeremonies(
-        partial(connect, target, wait=timedelta(0), identity="keyfill-api")
+        partial(connect, target, codec=codec, wait=timedelta(0), identity="keyfill-api")
     )
     parts = Parts(
         database=database,

@@ -196,7 +196,7 @@ async def _viewer(
 
 def still_signed_in(session: Session, parts: Parts, signed_in: SignedIn) -> bool:
     """Whether this session neither ended nor expired, and its credential is still in force."""
-    return _valid(session, parts.trust, signed_in.session_digest, parts.now()) is not None
+    return session_holder(session, parts.trust, signed_in.session_digest, parts.now()) is not None
 
 
 RequestIdPath = Annotated[str, Depends(known_request_id)]
@@ -237,10 +237,11 @@ async def _session_of(parts: Parts, token: str) -> SignedIn:
 
 def _find(parts: Parts, digest: str) -> SignedIn | None:
     with parts.database.read() as session:
-        return _valid(session, parts.trust, digest, parts.now())
+        return session_holder(session, parts.trust, digest, parts.now())
 
 
-def _valid(session: Session, trust: Trust, digest: str, now: int) -> SignedIn | None:
+def session_holder(session: Session, trust: Trust, digest: str, now: int) -> SignedIn | None:
+    """Who holds the session of this token digest; None if it ended, or their credential did."""
     row = sessions.find_valid(session, digest, now)
     if row is None:
         return None

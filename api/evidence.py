@@ -18,6 +18,7 @@ from ceremony.statements import Kind
 from records import (
     audit,
     credentialentries,
+    keyorders,
     keystore,
     projection,
     submissions,
@@ -108,6 +109,9 @@ class Evidence(BaseModel):
         str | None, Field(description="The key worker's own signed statement.")
     ]
     token_digests: list[str]
+    key_orders: Annotated[
+        list[str], Field(description="Officers' orders about the key, each in its envelope.")
+    ]
     events: list[Event]
 
 
@@ -155,6 +159,7 @@ def evidence_of(session: Session, request_id: str) -> Evidence:
         entries=_entries(session, row),
         release_record=key.release_record if key else None,
         token_digests=[token.token_digest for token in keystore.tokens_of(session, request_id)],
+        key_orders=[one.envelope for one in keyorders.of_request(session, request_id)],
         events=[event_of(one) for one in audit.of_request(session, request_id)],
     )
 

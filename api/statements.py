@@ -41,6 +41,7 @@ from ceremony.verification import StatementError
 from records import credentialentries, projection, submissions, verdicts
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
+from records.turns import Turn, take_turn
 
 P = TypeVar("P", bound=Payload)
 T = TypeVar("T")
@@ -219,6 +220,8 @@ def _placed(parts: Parts, signed: Signed[P], intake: Intake[P, T]) -> Submission
 
 def _admit(parts: Parts, signed: Signed[Any], submission: SubmissionRow) -> bool:
     with parts.database.write() as session:
+        # Of two copies that come at once the second must find the first, its counter included.
+        take_turn(session, Turn.STATEMENT, submission.digest)
         if verdicts.find(session, submission.digest) is not None:
             return False
         known = submissions.get(session, submission.digest) is not None

@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
+from temporalio.common import HeaderCodecBehavior
 from temporalio.converter import PayloadCodec
 from temporalio.service import RPCError, RPCStatusCode
 
 from engine.converter import data_converter
+from engine.transport import PLAIN, Transport
 
 DEFAULT_WAIT: Final = timedelta(seconds=30)
 """How long `connect` waits for a server that is still coming up."""
@@ -29,10 +31,12 @@ class TemporalTarget:
     Attributes:
         address: `host:port` of the gRPC frontend, without a scheme.
         namespace: The namespace that holds all of Keyfill's workflows.
+        transport: TLS and API key; by default none, as on this machine.
     """
 
     address: str
     namespace: str = "default"
+    transport: Transport = field(default=PLAIN, repr=False)
 
 
 class Unavailability(StrEnum):
@@ -120,6 +124,11 @@ async def _attempt(
             namespace=target.namespace,
             data_converter=data_converter(codec),
             identity=identity,
+            tls=target.transport.tls,
+            api_key=target.transport.api_key,
+            rpc_metadata=target.transport.metadata,
+            # Nothing sends headers; what would, tracing, has to decode them without the codec.
+            header_codec_behavior=HeaderCodecBehavior.NO_CODEC,
             connect_timeout=_ATTEMPT_TIMEOUT,
         )
     except RuntimeError as error:

@@ -2,12 +2,23 @@
 
 import dataclasses
 
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.converter import (
+    CompositePayloadConverter,
     DataConverter,
     DefaultFailureConverterWithEncodedAttributes,
     PayloadCodec,
 )
+
+from engine.payloadcodec import RefusedPayloads
+
+
+class SealedPayloadConverter(CompositePayloadConverter):
+    """Pydantic's converters, and the one that refuses what the codec could not open."""
+
+    def __init__(self) -> None:
+        """Put them together."""
+        super().__init__(RefusedPayloads(), *PydanticPayloadConverter().converters.values())
 
 
 def data_converter(codec: PayloadCodec | None = None) -> DataConverter:
@@ -24,6 +35,7 @@ def data_converter(codec: PayloadCodec | None = None) -> DataConverter:
         return pydantic_data_converter
     return dataclasses.replace(
         pydantic_data_converter,
+        payload_converter_class=SealedPayloadConverter,
         payload_codec=codec,
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )

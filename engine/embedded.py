@@ -53,6 +53,7 @@ class EmbeddedOptions:
         port: gRPC port on loopback; None takes a free one.
         ui_port: The Web UI's port on loopback; None takes a free one.
         headless: True leaves the Web UI out; `ui_port` then has no meaning.
+        ui_codec: Where the Web UI has payloads decoded, as browsers reach it; None for nowhere.
         namespace: Made at the first start, if it is not there.
         search_attributes: Name to type; Keyfill's own by default.
         log_level: debug, info, warn, error or never.
@@ -65,6 +66,7 @@ class EmbeddedOptions:
     port: int | None = None
     ui_port: int | None = None
     headless: bool = False
+    ui_codec: str | None = None
     namespace: str = "default"
     search_attributes: Mapping[str, str] = field(default_factory=registrations)
     log_level: str = "warn"
@@ -186,6 +188,8 @@ def _command(options: EmbeddedOptions, port: int, ui_port: int) -> list[str]:
     else:
         # The newsfeed would be a call to the outside.
         command += ["--ui-ip", LOOPBACK, "--ui-port", str(ui_port), "--ui-disable-news-fetch"]
+        if options.ui_codec is not None:
+            command += ["--ui-codec-endpoint", options.ui_codec]
     if options.database is not None:
         command += ["--db-filename", str(options.database)]
     for name, kind in options.search_attributes.items():

@@ -54,6 +54,16 @@ def registrations() -> dict[str, str]:
     return {key.name: "Keyword" for key in ALL}
 
 
+async def missing(client: Client) -> list[str]:
+    """The names of the attributes that the client's namespace lacks, sorted.
+
+    Raises:
+        SearchAttributeMismatch: One exists with another type.
+        RPCError: The server refused.
+    """
+    return _missing(await _listed(client))
+
+
 async def register_missing(client: Client) -> list[str]:
     """Register the attributes that the client's namespace lacks, and wait until it lists them.
 
@@ -67,15 +77,15 @@ async def register_missing(client: Client) -> list[str]:
         SearchAttributesNotVisible: See there.
         RPCError: The server refused, for example because this client is not an operator.
     """
-    missing = _missing(await _listed(client))
-    if not missing:
+    lacking = await missing(client)
+    if not lacking:
         return []
     try:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(
                 namespace=client.namespace,
                 search_attributes=dict.fromkeys(
-                    missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+                    lacking, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
                 ),
             ),
             retry=True,
@@ -87,9 +97,9 @@ async def register_missing(client: Client) -> list[str]:
     deadline = time.monotonic() + _VISIBLE_WITHIN.total_seconds()
     while _missing(await _listed(client)):
         if time.monotonic() > deadline:
-            raise SearchAttributesNotVisible(", ".join(missing))
+            raise SearchAttributesNotVisible(", ".join(lacking))
         await asyncio.sleep(_PAUSE_S)
-    return missing
+    return lacking
 
 
 async def _listed(client: Client) -> Mapping[str, IndexedValueType.ValueType]:

@@ -12,7 +12,7 @@ from api.authentication import BySignature, RequestIdPath
 from api.enrolled import Signed
 from api.parts import Parts, PartsDep
 from api.places import of_terminal
-from api.problems import verdict_problem
+from api.problems import Gone, verdict_problem
 from api.responses import IN_PLACE, STAGED, STATEMENT, TEMPORAL, pending, problems
 from api.statements import Intake, Pending, Place, take_in
 from api.wire import SignedBody, accepted, statement_text
@@ -36,9 +36,12 @@ _REFUSED = {
         Reason.REWRAPS_EXHAUSTED,
         Reason.NONCE_REUSED,
         Reason.KEY_TOO_STRONG,
+        Reason.MODEL_UNKNOWN,
+        Reason.RELOAD_REASON_MISSING,
+        Reason.FOREIGN_EPP_KEY,
         Reason.RELEASE_REFUSED,
     ),
-    410: (Reason.APPROVAL_EXPIRED, Reason.STATEMENT_EXPIRED),
+    410: (Reason.APPROVAL_EXPIRED, Reason.STATEMENT_EXPIRED, Reason.KEY_COMPROMISED),
 }
 
 
@@ -110,6 +113,9 @@ def _answer(session: Session, verdict: VerdictRow) -> Confirmed | None:
     token = keystore.token_for(session, verdict.digest)
     if token is None:
         return None
+    if not token.value:
+        # An officer marked the key compromised, or two destroyed it: it goes out no more.
+        raise Gone(Reason.KEY_COMPROMISED)
     return Confirmed(
         stage=verdict.stage,
         token=KeyToken(format=token.format, value=token.value, key_algorithm=token.key_algorithm),

@@ -50,6 +50,7 @@ _OPENING_REFUSED = {
         Reason.WRONG_EPP,
         Reason.REGISTRY_INCOMPLETE,
         Reason.FORMAT_UNSUPPORTED,
+        Reason.RELOAD_REASON_MISSING,
     )
 }
 

@@ -36,11 +36,14 @@ from api.wire import (
 )
 from ceremony.checks import APPROVAL_SECONDS, CLOCK_SKEW_SECONDS
 from ceremony.reasons import Reason
+from ceremony.registry import VerifiedTerminal
 from ceremony.stages import Stage
-from ceremony.statements import DecisionPayload
-from records import projection
+from ceremony.statements import DecisionPayload, RequestPayload
+from ceremony.verification import StatementError, verify
+from records import projection, submissions
 from records.standing import present
 from records.tables.loading_request import LoadingRequestRow
+from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
@@ -100,6 +103,13 @@ class ReviewDocument(BaseModel):
     administrator: Annotated[StaffNo, Field(description="The reader's own staff number.")]
     first_administrator: FirstAdministrator
     since: UnixSeconds
+    reload_reason: Annotated[
+        str | None,
+        Field(
+            description="Why the terminal, which has a key, asks for another; in its own words.",
+            examples=["scheduled change"],
+        ),
+    ]
     epp_fingerprint: Annotated[str, Field(examples=[DIGEST_EXAMPLE])]
     registry_digest: Annotated[str, Field(examples=[DIGEST_EXAMPLE])]
     application_digest: Annotated[str, Field(examples=[DIGEST_EXAMPLE])]
@@ -196,8 +206,10 @@ def document_of(parts: Parts, signed_in: SignedIn, request_id: str) -> ReviewDoc
         if row.stage is not Stage.AWAITING_REVIEW or row.application_digest is None:
             raise WrongStage(row.stage)
         standing = present(session, parts.trust, row.terminal_no, now=now).standing
+        asked = submissions.get(session, row.request_digest)
     if standing is None or standing.registry_digest != row.registry_digest:
         raise Refused(Reason.REGISTRY_CHANGED)
+    reload_reason = None if asked is None else _reload_reason(parts, asked, standing.terminal)
     first = standing.first.entry
     return ReviewDocument(
         aud=parts.trust.audience,
@@ -208,6 +220,7 @@ def document_of(parts: Parts, signed_in: SignedIn, request_id: str) -> ReviewDoc
         administrator=signed_in.staff_no,
         first_administrator=FirstAdministrator(staff_no=first.staff_no, name=first.name),
         since=row.stage_since,
+        reload_reason=reload_reason,
         epp_fingerprint=row.epp_fingerprint,
         registry_digest=row.registry_digest,
         application_digest=row.application_digest,
@@ -215,6 +228,20 @@ def document_of(parts: Parts, signed_in: SignedIn, request_id: str) -> ReviewDoc
         expires_at_max=now + APPROVAL_SECONDS - CLOCK_SKEW_SECONDS,
         server_time=now,
     )
+
+
+def _reload_reason(parts: Parts, asked: SubmissionRow, terminal: VerifiedTerminal) -> str | None:
+    """Why the terminal asks, as far as its own signature says so: a row alone says nothing."""
+    try:
+        said = verify(
+            asked.statement,
+            RequestPayload,
+            (terminal.device_key,),
+            audience=parts.trust.audience,
+        )
+    except StatementError:
+        return None
+    return said.payload.reload_reason if said.digest == asked.digest else None
 
 
 def _place(

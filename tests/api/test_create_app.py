@@ -8,9 +8,9 @@ import pytest
 
 from api.app import create_app
 from ceremony.trust import TrustError
-from records import migration
 from settings import SECRET_BYTES, Settings, SettingsError
 from tests.support.apihouse import make_world
+from tests.support.databases import make_database
 from tests.support.identities import ORIGIN
 
 
@@ -22,7 +22,7 @@ def settings(tmp_path: Path) -> Settings:
     folder.mkdir(parents=True)
     for name in ("qr_key", "edge_key", "session_key"):
         (folder / f"keyfill_{name}").write_text(secrets.token_hex(SECRET_BYTES[name]))
-    migration.upgrade(f"sqlite:///{tmp_path / 'keyfill.db'}")
+    (folder / "keyfill_database_url").write_text(make_database(tmp_path))
     return Settings.for_role("api", home=tmp_path).model_copy(
         update={"temporal_address": "127.0.0.1:1"}
     )

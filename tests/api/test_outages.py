@@ -1,6 +1,5 @@
 """Outages: what the API says when Temporal, the workers or the database are away."""
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest_asyncio
 
 from tests.support.acts import Act
 from tests.support.apihouse import House
+from tests.support.databases import taken_away
 
 KINDS = ["request", "application", "decision", "confirmation", "receipt", "cancellation"]
 
@@ -103,13 +103,10 @@ async def test_readiness_names_what_is_away(
         assert response.json()["checks"] == checks
 
 
-async def test_a_database_that_was_taken_away_is_503(house: House, tmp_path: Path) -> None:
-    """A database file that vanished is an outage, not a fault of the caller or of ours."""
-    moved = tmp_path / "moved"
-    moved.mkdir()
-    for part in tmp_path.glob("keyfill.db*"):
-        shutil.move(part, moved / part.name)
-    house.backstage.database._readers.dispose()
-    house.backstage.database._writer.dispose()
-    response = await house.get("/v1/reviews", session="A" * 43)
+async def test_a_database_that_was_taken_away_is_503(house: House) -> None:
+    """A database that vanished is an outage, not a fault of the caller or of ours."""
+    with taken_away(house.backstage.url):
+        house.backstage.database._readers.dispose()
+        house.backstage.database._writer.dispose()
+        response = await house.get("/v1/reviews", session="A" * 43)
     assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")

@@ -1,6 +1,11 @@
 """Reviews: what the second administrator sees and decides."""
 
+import pytest
+from sqlmodel import Session
+
 from ceremony.checks import APPROVAL_SECONDS, CLOCK_SKEW_SECONDS
+from records import submissions
+from records.tables.submission import SubmissionRow
 from tests.support.apihouse import House, wire
 
 
@@ -45,6 +50,7 @@ async def test_the_document_names_all_that_the_decision_must(house: House) -> No
             "name": house.world.first.name,
         },
         "since": house.world.now,
+        "reload_reason": "planned replacement",
         "epp_fingerprint": house.world.terminal.epp.fingerprint,
         "registry_digest": house.world.standing().registry_digest,
         "application_digest": application.digest,
@@ -52,6 +58,35 @@ async def test_the_document_names_all_that_the_decision_must(house: House) -> No
         "server_time": house.world.now,
     }
     assert house.world.first.number not in response.text
+
+
+async def test_only_the_terminals_own_word_is_shown_as_its_reason(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever edits a stored request shows the reviewer no reason that the terminal never gave."""
+    request = house.request(reload_reason="suspected exposure")
+    load = await house.open(request)
+    await load.apply()
+    session = await house.sign_in(house.world.second)
+    forger = house.world.request(signer=house.world.other.device, reload_reason="nothing")
+    another = house.world.request(reload_reason="nothing")
+    kept = submissions.get
+    for text, shown in (
+        (request.text, "suspected exposure"),
+        (forger.text, None),
+        (another.text, None),
+        ("edited", None),
+    ):
+
+        def edited(records: Session, digest: str, text: str = text) -> SubmissionRow | None:
+            row = kept(records, digest)
+            if row is None or digest != request.digest:
+                return row
+            return SubmissionRow(**{**row.model_dump(), "statement": text})
+
+        monkeypatch.setattr(submissions, "get", edited)
+        answer = await house.get(f"/v1/reviews/{load.id}", session=session)
+        assert answer.json()["reload_reason"] == shown
 
 
 async def test_a_review_is_there_in_its_stage_only(house: House) -> None:
