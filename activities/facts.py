@@ -1,6 +1,7 @@
 """Facts: everything outside a statement that its check needs, found in the records."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,7 +64,8 @@ class FactFinder:
             formats=frozenset(TOKEN_FORMATS),
         )
         if state is None:
-            return facts
+            active = keystore.active_key(session, submission.terminal_no)
+            return replace(facts, active=active is not None)
         return Facts(
             now=facts.now,
             terminal=facts.terminal,

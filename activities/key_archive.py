@@ -1,17 +1,26 @@
 """The key worker's archive on the records database."""
 
+import json
 from collections.abc import Sequence
 from typing import Final
 
+from sqlmodel import Session
+
 from ceremony.codes import TypedCode
 from ceremony.encoding import b64
+from ceremony.keylife import LOST
+from ceremony.keyorders import KeyOrder
+from ceremony.reasons import Reason
 from ceremony.release_rule import Entries
 from ceremony.revocations import Subject
 from ceremony.stages import FINAL
 from keymanagement.archive import ArchivedStatement
 from keymanagement.journalrows import HeldKey, IssuedToken
+from keymanagement.orderrows import CarriedOrder
 from records import (
+    audit,
     credentialentries,
+    keyorders,
     keystore,
     projection,
     revocations,
@@ -19,8 +28,10 @@ from records import (
     terminalentries,
 )
 from records.database import Database
+from records.tables.audit_event import ActorKind
 from records.tables.credential_entry import CredentialEntryRow, CredentialState
 from records.tables.key import KeyRow, KeyState
+from records.tables.key_order import KeyOrderRow
 from records.tables.terminal_entry import TerminalEntryRow
 from records.tables.token import TokenRow
 
@@ -29,8 +40,12 @@ _BEFORE = {
     KeyState.UNCONFIRMED: (KeyState.RELEASED,),
     KeyState.RETIRED: (KeyState.RELEASED, KeyState.UNCONFIRMED, KeyState.ACTIVE),
     KeyState.RELEASED: (),
+    KeyState.COMPROMISED: tuple(set(KeyState) - LOST),
+    KeyState.DESTROYED: tuple(set(KeyState) - {KeyState.DESTROYED}),
 }
 
+DUPLICATE: Final = "duplicate-key"
+"""The audit trail's event of a key that was made twice."""
 MOST_SHOWN: Final = 16
 """Entries of one subject that are shown at once; a row's owner could have planted thousands."""
 
@@ -151,3 +166,109 @@ class RecordsArchive:
             keystore.set_state(session, key.request_id, _BEFORE[state], state, now=now)
             if kcv is not None:
                 keystore.set_kcv(session, key.request_id, kcv)
+            if state in LOST:
+                keystore.withdraw(session, key.request_id, erase=state is KeyState.DESTROYED)
+        if state is KeyState.DESTROYED:
+            self._database.scrub()
+
+    def publish_order(
+        self,
+        order: KeyOrder,
+        carried: CarriedOrder,
+        key: HeldKey | None,
+        retired: tuple[HeldKey, ...],
+        now: int,
+    ) -> None:
+        """Publish an order's outcome and the key's state by the journal, whatever the rows say.
+
+        But for a lost key: of two publications the one that took it away may have come first.
+        """
+        with self._database.write() as session:
+            created = keyorders.put(session, _order_row(order, carried, now))
+            if created:
+                _tell_order(session, order, carried, now)
+            if key is not None:
+                _follow(session, order, key, retired, now, created=created)
+        if key is not None and key.state is KeyState.DESTROYED:
+            self._database.scrub()
+
+    def publish_duplicate(self, request_id: str, terminal_no: str, first: str, now: int) -> None:
+        """Write one event for each pair of requests, however often the key worker says it."""
+        detail = {"first": first}
+        with self._database.write() as session:
+            if any(
+                one.event == DUPLICATE and json.loads(one.detail) == detail
+                for one in audit.of_request(session, request_id)
+            ):
+                return
+            audit.write(
+                session,
+                DUPLICATE,
+                at=now,
+                actor_kind=ActorKind.KEY_WORKER,
+                request_id=request_id,
+                terminal_no=terminal_no,
+                reason=Reason.DUPLICATE_KEY,
+                detail=detail,
+            )
+
+
+def _order_row(order: KeyOrder, carried: CarriedOrder, now: int) -> KeyOrderRow:
+    return KeyOrderRow(
+        digest=order.digest,
+        request_id=order.request_id,
+        terminal_no=order.terminal_no,
+        act=order.act.value,
+        reason_code=order.reason_code,
+        state=None if carried.state is None else carried.state.value,
+        refused=None if carried.refused is None else carried.refused.value,
+        envelope=order.envelope,
+        recorded_at=now,
+    )
+
+
+def _tell_order(session: Session, order: KeyOrder, carried: CarriedOrder, now: int) -> None:
+    audit.write(
+        session,
+        "key-order-done" if carried.refused is None else "key-order-refused",
+        at=now,
+        actor_kind=ActorKind.OFFICER,
+        actor=" ".join(sorted(order.officers)),
+        request_id=order.request_id,
+        terminal_no=order.terminal_no,
+        reason=order.reason_code if carried.refused is None else carried.refused,
+        detail={
+            "order": order.act.value,
+            "digest": order.digest,
+            "state": None if carried.state is None else carried.state.value,
+            "reason_code": order.reason_code,
+            "reason": order.reason,
+        },
+    )
+
+
+def _follow(
+    session: Session,
+    order: KeyOrder,
+    key: HeldKey,
+    retired: tuple[HeldKey, ...],
+    now: int,
+    *,
+    created: bool,
+) -> None:
+    state, at = KeyState(key.state.value), key.settled_at or now
+    for one in retired:
+        before = _BEFORE[KeyState.RETIRED]
+        keystore.set_state(session, one.request_id, before, KeyState.RETIRED, now=now)
+    row = keystore.key(session, key.request_id)
+    if row is not None and not keystore.may_follow(row, state):
+        return
+    if state is KeyState.ACTIVE:
+        # A row that somebody planted as active must not stand in the way.
+        keystore.retire_active(
+            session, order.terminal_no, except_request_id=key.request_id, now=now
+        )
+    digest = order.digest if created else None
+    keystore.follow_order(session, key.request_id, state, digest, at=at)
+    if state in LOST:
+        keystore.withdraw(session, key.request_id, erase=state is KeyState.DESTROYED)

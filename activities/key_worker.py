@@ -1,4 +1,4 @@
-"""The key worker's activities: release, re-wrap, settle, and look at the registry; no others.
+"""The key worker's activities: release, settlement, officers' orders, the registry; no others.
 
 A passed timeout interrupts none of them in the middle: the next attempt finds what they wrote.
 """
@@ -6,6 +6,8 @@ A passed timeout interrupts none of them in the middle: the next attempt finds w
 from temporalio import activity
 
 from ceremony.messages import (
+    KeyOrderAnswer,
+    KeyOrderNote,
     RegistryNoted,
     RegistryPage,
     ReleaseCommand,
@@ -15,6 +17,7 @@ from ceremony.messages import (
     SettleCommand,
     Settlement,
 )
+from keymanagement.execution import OrderExecution
 from keymanagement.registrymemory import RegistryMemory
 from keymanagement.release import KeyRelease
 from keymanagement.settlement import KeySettlement
@@ -24,11 +27,16 @@ class KeyWorker:
     """Answers commands from Temporal; whoever sends one is believed for nothing."""
 
     def __init__(
-        self, release: KeyRelease, settlement: KeySettlement, memory: RegistryMemory
+        self,
+        release: KeyRelease,
+        settlement: KeySettlement,
+        orders: OrderExecution,
+        memory: RegistryMemory,
     ) -> None:
-        """Bind release, settlement, and what is remembered of the registry."""
+        """Bind release, settlement, officers' orders, and what is remembered of the registry."""
         self._release = release
         self._settlement = settlement
+        self._orders = orders
         self._memory = memory
 
     @activity.defn(no_thread_cancel_exception=True)
@@ -40,6 +48,11 @@ class KeyWorker:
     def settle_key(self, command: SettleCommand) -> Settlement:
         """Settle a released key by its receipt, or as unconfirmed if none came."""
         return self._settlement.settle(command)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def order_key(self, note: KeyOrderNote) -> KeyOrderAnswer:
+        """Settle, destroy or mark a key as officers signed it, or say why not."""
+        return self._orders.execute(note)
 
     @activity.defn(no_thread_cancel_exception=True)
     def note_revocation(self, note: RevocationNote) -> RevocationNoted:

@@ -37,6 +37,7 @@ from records.entryrows import terminal_row
 from records.tables.audit_event import ActorKind
 from records.tables.sync_run import SyncRunRow
 from records.tables.terminal_entry import TerminalEntryRow
+from records.turns import Turn, take_turn
 
 MAX_REPORTED: Final = 1000
 
@@ -92,6 +93,7 @@ class RegistrySynchroniser:
             known = syncruns.latest_tag(session)
         rows, tag = self._rows(known, now)
         with self._database.write() as session:
+            take_turn(session, Turn.TERMINALS)
             try:
                 plan = self._plan(session, rows, order, now)
             except SyncStopped as stopped:

@@ -52,6 +52,7 @@ class Facts:
         tries: mistyped confirmations already counted for this request.
         tokens: digests of the key tokens given for this request.
         formats: key token formats that the key manager makes.
+        active: the terminal has an active key; requests only.
     """
 
     now: int
@@ -65,6 +66,7 @@ class Facts:
     tries: int = 0
     tokens: frozenset[str] = frozenset()
     formats: frozenset[str] = frozenset()
+    active: bool = False
 
 
 def opening_check(request: Verified[RequestPayload], facts: Facts) -> Reasons:
@@ -109,6 +111,17 @@ def cancellation_check(
     return tuple(_cancellation(state, cancellation, facts))
 
 
+def is_unexplained(request: RequestPayload, *, active: bool) -> bool:
+    """Whether a request is for another key and does not say why.
+
+    The registry's word (`active`: the terminal has an active key) or the EPP's own (it has a key,
+    whose KCV it names) is enough to ask for a reason. That the two differ is no ground to refuse:
+    after a lost receipt the EPP has a key that nobody confirmed, and a reload is the remedy.
+    """
+    reloads = active or request.current_kcv is not None
+    return reloads and not (request.reload_reason or "").strip()
+
+
 def is_first(facts: Facts, kid: str) -> bool:
     """Whether this key is the terminal's first administrator's."""
     return facts.standing is not None and facts.standing.first.key.public_key.kid == kid
@@ -136,6 +149,8 @@ def _opening(request: Verified[RequestPayload], facts: Facts) -> Iterator[Reason
         yield Reason.WRONG_EPP
     if not facts.formats.intersection(request.payload.formats):
         yield Reason.FORMAT_UNSUPPORTED
+    if is_unexplained(request.payload, active=facts.active):
+        yield Reason.RELOAD_REASON_MISSING
 
 
 def _first(

@@ -11,6 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ceremony.reasons import Reason
+from ceremony.sm2 import SM2_WITH_SM3, Sm2PublicKey, require_issued_by_sm2
+
+EppKey = rsa.RSAPublicKey | Sm2PublicKey
 
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 8192
@@ -37,7 +40,7 @@ class EppCertificate:
     der: bytes
     fingerprint: str
     key_fingerprint: str
-    public_key: rsa.RSAPublicKey
+    public_key: EppKey
     not_after: datetime
 
 
@@ -56,27 +59,40 @@ def read_epp_certificate(
         now: Unix time, seconds.
 
     Raises:
-        EntryError: malformed, untrusted, expired, or a key that is weak or not RSA.
+        EntryError: malformed, untrusted (as well where an SM2 root is pinned and there is no SM2
+            here to verify by), expired, or a key that is weak or neither RSA nor SM2.
     """
     try:
         certificate = x509.load_der_x509_certificate(der)
-        key = certificate.public_key()
+        certified = Sm2PublicKey.of(certificate) or certificate.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise EntryError(Reason.EPP_CERTIFICATE_MALFORMED) from error
+    key = _strong(certified)
+    _check_issuer(certificate, roots, datetime.fromtimestamp(now, UTC))
+    _check_purpose(certificate)
+    return EppCertificate(
+        der=der,
+        fingerprint=sha256(der).hexdigest(),
+        key_fingerprint=sha256(_spki(key)).hexdigest(),
+        public_key=key,
+        not_after=certificate.not_valid_after_utc,
+    )
+
+
+def _strong(key: object) -> EppKey:
+    if isinstance(key, Sm2PublicKey):
+        return key
     if not isinstance(key, rsa.RSAPublicKey) or not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise EntryError(Reason.EPP_KEY_WEAK)
     if key.public_numbers().e < MIN_EXPONENT:
         raise EntryError(Reason.EPP_KEY_WEAK)
-    _check_issuer(certificate, roots, datetime.fromtimestamp(now, UTC))
-    _check_purpose(certificate)
-    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return EppCertificate(
-        der=der,
-        fingerprint=sha256(der).hexdigest(),
-        key_fingerprint=sha256(spki).hexdigest(),
-        public_key=key,
-        not_after=certificate.not_valid_after_utc,
-    )
+    return key
+
+
+def _spki(key: EppKey) -> bytes:
+    if isinstance(key, Sm2PublicKey):
+        return key.spki
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _check_issuer(
@@ -97,7 +113,10 @@ def _valid(certificate: x509.Certificate, now: datetime) -> bool:
 def _issued(certificate: x509.Certificate, root: x509.Certificate) -> bool:
     try:
         constraints = root.extensions.get_extension_for_class(x509.BasicConstraints).value
-        certificate.verify_directly_issued_by(root)
+        if certificate.signature_algorithm_oid == SM2_WITH_SM3:
+            require_issued_by_sm2(certificate, root)
+        else:
+            certificate.verify_directly_issued_by(root)
     except (
         x509.ExtensionNotFound,
         ValueError,

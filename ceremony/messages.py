@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ceremony.keyexport import ExportProblem, ExportState
+from ceremony.keylife import KeyState
 from ceremony.reasons import Reason
 from ceremony.stages import Stage
 from ceremony.state import CeremonyState, Verdict
@@ -211,6 +213,22 @@ class RevocationNoted(Message):
     refused: Reason | None = None
 
 
+class KeyOrderNote(Message):
+    """Have the key worker carry out officers' `key-order`: the envelope with their signatures."""
+
+    order: str
+
+
+class KeyOrderAnswer(Message):
+    """The key worker's answer: where the key stands by this order, or why it was refused.
+
+    The same order gets the same answer, whatever became of the key since.
+    """
+
+    state: KeyState | None = None
+    refused: Reason | None = None
+
+
 class NotesOrder(Message):
     """Starts the showing of the registry to the key worker: a revocation, whole parts, or both."""
 
@@ -224,3 +242,62 @@ class NotesReport(Message):
     noted: int
     refused: int
     revocation_refused: Reason | None = None
+
+
+class ExportCommand(Message):
+    """Have the key worker wrap a request's key for the back office, or have it delivered."""
+
+    request_id: str
+
+
+class ExportOutcome(Message):
+    """The key worker's answer: the digest of the block that is published, or why there is none."""
+
+    block_digest: str | None = None
+    refused: ExportProblem | None = None
+
+
+class ExportPage(Message):
+    """Ask which active keys are due for the back office, after this request id."""
+
+    after: str = ""
+
+
+class DueKey(Message):
+    """A key that is due; `wrapped` if its block was made and only its delivery is."""
+
+    request_id: str
+    wrapped: bool
+
+
+class DueExports(Message):
+    """The next keys that are due, and after which request id to go on; None ends them."""
+
+    keys: tuple[DueKey, ...]
+    after: str | None
+
+
+class ExportDelivery(Message):
+    """Where an export stands after its delivery; no state if there is no such export."""
+
+    state: ExportState | None
+    reason: str | None = None
+
+
+class ExportOrder(Message):
+    """Starts a pass over the keys that are due: wrap them, and `deliver` them over HTTP."""
+
+    deliver: bool
+
+
+class ExportReport(Message):
+    """What a pass did.
+
+    `stopped` is why not everything that was due was asked and answered: `key-worker` or
+    `back-office` did not answer, or `export-off`: the key worker exports nothing.
+    """
+
+    wrapped: int
+    confirmed: int
+    refused: int
+    stopped: str | None = None

@@ -9,6 +9,9 @@ LOADING_REQUEST: Final = "LoadingRequest"
 REGISTRY_SYNC: Final = "RegistrySync"
 REGISTRY_SYNC_ID: Final = "registry-sync"
 REGISTRY_NOTES: Final = "RegistryNotes"
+KEY_ORDER: Final = "KeyOrder"
+KEY_EXPORT: Final = "KeyExport"
+KEY_EXPORT_ID: Final = "key-export"
 
 SEARCH_REQUEST: Final = "KeyfillRequest"
 SEARCH_STAGE: Final = "KeyfillStage"
@@ -17,7 +20,7 @@ SEARCH_FIRST: Final = "KeyfillFirstAdministrator"
 SEARCH_SECOND: Final = "KeyfillSecondAdministrator"
 SEARCH_BRANCH: Final = "KeyfillBranch"
 
-TOKEN_FORMATS: Final = ("oaep-jws", "tr34")
+TOKEN_FORMATS: Final = ("oaep-jws", "tr34", "gm-envelope")
 """Key token formats that this release makes, in no order of preference."""
 
 
@@ -29,6 +32,11 @@ def loading_request_id(terminal_no: str) -> str:
 def registry_notes_id(occasion: str) -> str:
     """The workflow id: one for each run of the synchronisation, and for each revocation."""
     return f"registry-notes/{occasion}"
+
+
+def key_order_id(digest: str) -> str:
+    """The workflow id: one for each `key-order` statement, whoever brings it and how often."""
+    return f"key-order/{digest}"
 
 
 SIGNAL_REQUEST_REPEATED: Final = "request_repeated"

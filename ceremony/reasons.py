@@ -58,6 +58,8 @@ class Reason(StrEnum):
     REGISTRY_INCOMPLETE = "registry-incomplete"
     REGISTRY_CHANGED = "registry-changed"
     FORMAT_UNSUPPORTED = "format-unsupported"
+    MODEL_UNKNOWN = "model-unknown"
+    RELOAD_REASON_MISSING = "reload-reason-missing"
     TERMINAL_NUMBER_WRONG = "terminal-number-wrong"
     NOT_FIRST_ADMINISTRATOR = "not-first-administrator"
     NOT_SECOND_ADMINISTRATOR = "not-second-administrator"
@@ -80,6 +82,13 @@ class Reason(StrEnum):
     NONCE_REUSED = "nonce-reused"
     TOKEN_UNKNOWN = "token-unknown"  # noqa: S105 - a reason, not a secret
     KEY_TOO_STRONG = "key-too-strong"
+    DUPLICATE_KEY = "duplicate-key"
+
+    # the life of a key
+    KEY_UNKNOWN = "key-unknown"
+    KEY_COMPROMISED = "key-compromised"
+    KEY_DESTROYED = "key-destroyed"
+    KEY_STATE_REFUSED = "key-state-refused"
 
     # how a loading request ended
     LOADED = "loaded"

@@ -46,6 +46,7 @@ class Kind(StrEnum):
     RELEASE_RECORD = "release-record"
     REMOVAL_ORDER = "removal-order"
     REVOCATION = "revocation"
+    KEY_ORDER = "key-order"
 
     @property
     def typ(self) -> str:
@@ -190,6 +191,18 @@ class RevocationPayload(Payload):
         return self
 
 
+class KeyOrderPayload(RequestBound):
+    """Officers order what becomes of one loading request's key; `ceremony.keylife` says how many.
+
+    `settle-loaded` and `settle-not-loaded` decide an unconfirmed key, `revoke` marks a key
+    compromised, `destroy` takes away the host's last copy.
+    """
+
+    order: Literal["settle-loaded", "settle-not-loaded", "revoke", "destroy"]
+    reason_code: Code
+    reason: Text | None
+
+
 class PublicJwk(BaseModel):
     """A public JWK (RFC 7517) inside an entry: exactly its public members and `alg`."""
 
@@ -250,6 +263,7 @@ PAYLOADS: Final[Mapping[Kind, type[Payload]]] = MappingProxyType(
         Kind.RELEASE_RECORD: ReleaseRecordPayload,
         Kind.REMOVAL_ORDER: RemovalOrderPayload,
         Kind.REVOCATION: RevocationPayload,
+        Kind.KEY_ORDER: KeyOrderPayload,
     }
 )
 

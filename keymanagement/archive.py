@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ceremony.codes import TypedCode
+from ceremony.keyorders import KeyOrder
 from ceremony.release_rule import Entries
 from ceremony.revocations import Subject
 from keymanagement.journalrows import HeldKey, IssuedToken
+from keymanagement.orderrows import CarriedOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +68,22 @@ class Archive(Protocol):
         self, key: HeldKey, kcv: str | None, retired: tuple[HeldKey, ...], now: int
     ) -> None:
         """Publish a key's state, its KCV if it was confirmed, and the keys it retired."""
+        ...
+
+    def publish_order(
+        self,
+        order: KeyOrder,
+        carried: CarriedOrder,
+        key: HeldKey | None,
+        retired: tuple[HeldKey, ...],
+        now: int,
+    ) -> None:
+        """Publish what an order came to, and where its key stands now; once in the audit trail.
+
+        A lost key's tokens are withdrawn, a destroyed key's block is erased.
+        """
+        ...
+
+    def publish_duplicate(self, request_id: str, terminal_no: str, first: str, now: int) -> None:
+        """Tell the audit trail, once, that a request's key was that of another request."""
         ...

@@ -19,11 +19,14 @@ def rely_on_standing(journal: Journal, standing: Standing) -> None:
 
     Raises:
         IdentityChanged: if the terminal's entry needs an officer's signature.
-        EntryRefused: if the journal knows a newer entry of one of the three, or its revocation.
+        EntryRefused: if the journal knows a newer entry of one of the three, or its revocation,
+            or the terminal's EPP key as another terminal's.
     """
     first, second = standing.first, standing.second
     _require_officer(journal, standing.terminal)
-    journal.rely_on((_of_terminal(standing.terminal), _of_person(first), _of_person(second)))
+    journal.rely_on(
+        (_of_terminal(standing.terminal), _of_person(first), _of_person(second)), releasing=True
+    )
 
 
 def rely_on_terminal(journal: Journal, terminal: VerifiedTerminal) -> None:
@@ -76,6 +79,7 @@ def _of_terminal(terminal: VerifiedTerminal) -> Reliance:
         entry.seq,
         terminal.digest,
         terminal.identity_digest,
+        terminal.epp.key_fingerprint,
     )
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Final, Self
 
 from keymanagement.codetries import begin_try, right_code, wrong_tries
+from keymanagement.duplicates import duplicate_of, note_key
 from keymanagement.journalerrors import (
+    DuplicateKey,
     JournalConflict,
     NonceReused,
     RewrapsExhausted,
@@ -43,8 +45,11 @@ from keymanagement.journalrows import (
     row_of,
 )
 from keymanagement.kcvseal import KcvSeal
-from keymanagement.reliance import observe, rely_on, revoke
-from keymanagement.settling import settle
+from keymanagement.ordering import begin_order, finish_order, retired_beside
+from keymanagement.orderrows import KEY_ORDERS, CarriedOrder, OrderIntent
+from keymanagement.reliance import observe, rely_on, require_own_epp_key, revoke
+from keymanagement.renewal import RenewalPlace, Renewed, RenewKey, renew
+from keymanagement.settling import active_of, settle
 
 MOST_REWRAPS: Final = 3
 
@@ -52,8 +57,10 @@ MOST_REWRAPS: Final = 3
 class Journal:
     """The journal of one key worker; safe for threads and for several processes on one host."""
 
-    def __init__(self, path: Path, kek: bytes, *, create: bool = False) -> None:
+    def __init__(self, path: Path, kek: bytes, *previous: bytes, create: bool = False) -> None:
         """Open the journal under its KEK; with `create`, make an empty one if there is none.
+
+        While a KEK is being replaced, `previous` still opens what `renew` has not reached yet.
 
         Only setting up creates: a key worker that found no journal and went on would not know
         which keys it has released.
@@ -63,8 +70,8 @@ class Journal:
             JournalCorrupt: if it was changed from outside, or is under another KEK.
             KekInvalid: if the KEK is not 32 bytes.
         """
-        self._kcvs = KcvSeal(kek)
-        self._file = JournalFile(path, kek, TABLES, create=create)
+        self._kcvs = KcvSeal(kek, *previous)
+        self._file = JournalFile(path, kek, TABLES, create=create, previous=previous)
 
     def __enter__(self) -> Self:
         """Hold the journal for a block."""
@@ -87,6 +94,18 @@ class Journal:
         with self._file.transaction(write=False):
             self._file.verify()
 
+    def renew(self, place: RenewalPlace, renew_key: RenewKey | None, *, limit: int) -> Renewed:
+        """Bring the next rows under the newest KEK, all of them or none; repeatable.
+
+        Without `renew_key` the host's copies are left as they are: they are not under the KEK.
+
+        Raises:
+            JournalCorrupt: at a row that is not as it was written under any of the KEKs.
+            KeyManagementError: if a host's copy or a KCV opens under none of them.
+        """
+        with self._file.transaction():
+            return renew(self._file, self._kcvs, place, renew_key, limit)
+
     def begin_release(self, intent: ReleaseIntent) -> ReleaseIntent:
         """Write the intent to release, or return the one that was first.
 
@@ -106,6 +125,11 @@ class Journal:
         ):
             raise JournalConflict("the request was released for another terminal or EPP")
         return first
+
+    def has_active_key(self, terminal_no: str) -> bool:
+        """Tell whether a terminal has an active key."""
+        with self._file.transaction(write=False):
+            return bool(active_of(self._file, terminal_no))
 
     def release_of(self, request_id: str) -> ReleaseIntent | None:
         """Return the intent of a request."""
@@ -144,6 +168,11 @@ class Journal:
         with self._file.transaction(write=False):
             return self._tokens(request_id)
 
+    def duplicate_of(self, request_id: str) -> str | None:
+        """Return the loading request that first had the key made for this one, if that ended it."""
+        with self._file.transaction(write=False):
+            return duplicate_of(self._file, request_id)
+
     def save_key_and_first_token(self, key: NewKey, token: NewToken) -> tuple[HeldKey, IssuedToken]:
         """Write a request's key and its first token together, or return those that were first.
 
@@ -153,6 +182,8 @@ class Journal:
         Raises:
             JournalConflict: if there is no intent, key and token are of different requests, or
                 the confirmation has a token of another request.
+            DuplicateKey: if the same key was saved before, or such a key was made for the request;
+                only this refusal is written, and the request gets no key any more.
         """
         if key.request_id != token.request_id:
             raise JournalConflict("key and token are of different requests")
@@ -164,9 +195,13 @@ class Journal:
                 return held, self._tokens(key.request_id)[0]
             if self._token(token.confirmation_digest) is not None:
                 raise JournalConflict("the confirmation is another request's")
-            row = key.row(self._kcvs.seal(key.request_id, key.kcv))
-            self._file.insert(KEYS, row)
-            return HeldKey.of_row(row), self._insert_token(token, 0)
+            first = note_key(self._file, key.request_id, key.uniqueness)
+            if first is None:
+                row = key.row(self._kcvs.seal(key.request_id, key.kcv))
+                self._file.insert(KEYS, row)
+                return HeldKey.of_row(row), self._insert_token(token, 0)
+        # Outside the transaction: the refusal stays, whatever fails after it.
+        raise DuplicateKey(first)
 
     def save_rewrap(self, token: NewToken) -> IssuedToken:
         """Write one more token of a released key, or return the confirmation's if it has one.
@@ -212,17 +247,59 @@ class Journal:
         with self._file.transaction():
             return settle(self._file, request_id, receipt_digest, state, now)
 
-    def rely_on(self, entries: Iterable[Reliance]) -> None:
-        """Remember the registry entries of one release, all of them or none.
+    def begin_order(self, intent: OrderIntent) -> CarriedOrder:
+        """Write the intent of officers' order, or why it may not be; or return the first writing.
+
+        The caller has verified it. An order that was refused once is refused for ever.
+
+        Raises:
+            JournalConflict: if an order of this digest is about another key or act.
+        """
+        with self._file.transaction():
+            return begin_order(self._file, intent)
+
+    def order_of(self, digest: str) -> CarriedOrder | None:
+        """Return an order that was begun."""
+        with self._file.transaction(write=False):
+            row = self._file.get(KEY_ORDERS, digest=digest)
+        return None if row is None else CarriedOrder.of_row(row)
+
+    def finish_order(self, digest: str, now: int) -> CarriedOrder:
+        """Carry out an order that was begun; repeatable.
+
+        Of a destroyed key the host's copy, the KCV and the tokens' values are overwritten in the
+        file; its row, its release record and all digests stay.
+
+        Raises:
+            JournalConflict: if it was not begun, or its key's row is gone.
+        """
+        with self._file.transaction():
+            carried = finish_order(self._file, digest, now)
+        if carried.state is KeyState.DESTROYED:
+            self._file.scrub()
+        return carried
+
+    def retired_beside(self, request_id: str) -> tuple[HeldKey, ...]:
+        """Return the retired keys of a request's terminal, oldest first."""
+        with self._file.transaction(write=False):
+            return retired_beside(self._file, request_id)
+
+    def rely_on(self, entries: Iterable[Reliance], *, releasing: bool = False) -> None:
+        """Remember the registry entries of one release or settlement, all of them or none.
+
+        A release, which gives out a key, asks that the EPP's key be no other terminal's too.
 
         Raises:
             EntryRevoked: if an officer's revocation took one of them away.
             EntryRolledBack: if a higher `seq` of one of them was relied on or shown before.
             EntryForked: if another entry of the same `seq` was.
+            EppKeyForeign: when releasing, if another terminal holds a terminal's EPP key.
         """
         with self._file.transaction():
             for entry in entries:
                 rely_on(self._file, entry)
+                if releasing:
+                    require_own_epp_key(self._file, entry)
 
     def observe(self, sightings: Iterable[Sighting]) -> Observed:
         """Remember each entry that was shown, if none of its `seq` or a higher one is known.

@@ -48,6 +48,17 @@ class KeySuperseded(KeyManagementError):
     """The terminal has a newer active key; a late receipt does not bring the older one back."""
 
 
+class DuplicateKey(KeyManagementError):
+    """The key was made before, for the loading request `first`: a generator or a module failed."""
+
+    reason = Reason.DUPLICATE_KEY
+
+    def __init__(self, first: str) -> None:
+        """Name the loading request that had it first."""
+        super().__init__("the same key was made for another loading request")
+        self.first = first
+
+
 class EntryRefused(KeyManagementError):
     """A registry entry is not one to rely on, going by what the journal remembers."""
 
@@ -62,6 +73,12 @@ class EntryRevoked(EntryRefused):
     """An officer's revocation took the entry away; only a higher `seq` counts again."""
 
     reason = Reason.ENTRY_REVOKED
+
+
+class EppKeyForeign(EntryRefused):
+    """Another terminal holds this EPP key, by the newest entry that the journal knows of it."""
+
+    reason = Reason.FOREIGN_EPP_KEY
 
 
 class IdentityChanged(KeyManagementError):

@@ -32,8 +32,10 @@ from keymanagement.subkeys import derive
 
 Row = Mapping[str, Any]
 
-SCHEMA_VERSION: Final = 2
-"""2 added revocations and code tries; a journal of version 1 is brought up when it is opened."""
+SCHEMA_VERSION: Final = 3
+"""2 added revocations and code tries, 3 EPP keys, unique keys,
+key orders and duplicates; a journal of a former version
+is brought up when it is opened. What it released before is in none of the new tables."""
 BUSY_SECONDS: Final = 15
 
 
@@ -86,6 +88,12 @@ class Table:
         return f"SELECT count(*) FROM {self.name}"  # noqa: S608
 
     @cached_property
+    def page_sql(self) -> str:
+        """The SELECT statement of the next rows, in the order in which they were written."""
+        names = ", ".join(("rowid", *self.columns, "mac"))
+        return f"SELECT {names} FROM {self.name} WHERE rowid > ? ORDER BY rowid LIMIT ?"  # noqa: S608
+
+    @cached_property
     def where_key(self) -> str:
         """The condition on the primary key with named parameters."""
         return " AND ".join(f"{name} = :{name}" for name in self.key)
@@ -97,8 +105,18 @@ HEADS: Final = Table("heads", {"name": "TEXT NOT NULL", "rows": "INTEGER NOT NUL
 class JournalFile:
     """The connection, its transactions and the MAC of every row that passes through it."""
 
-    def __init__(self, path: Path, kek: bytes, tables: tuple[Table, ...], *, create: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        kek: bytes,
+        tables: tuple[Table, ...],
+        *,
+        create: bool,
+        previous: tuple[bytes, ...] = (),
+    ) -> None:
         """Open the file; with `create`, make it (mode 0600) if there is none.
+
+        Rows are written under `kek`, and believed under it or one of the `previous` KEKs.
 
         Raises:
             JournalMissing: if there is none and `create` is not given.
@@ -106,6 +124,7 @@ class JournalFile:
             KekInvalid: if the KEK is not 32 bytes.
         """
         self._mac_key = derive(kek, "journal-mac")
+        self._former_keys = tuple(derive(one, "journal-mac") for one in previous)
         self._tables = tables
         self._lock = threading.Lock()
         if create:
@@ -192,6 +211,31 @@ class JournalFile:
         """Replace the row of the same primary key, with a new MAC."""
         self._connection.execute(table.update_sql, self._sealed(table, row))
 
+    def page(self, table: Table, after: int, limit: int) -> list[tuple[int, Row, bool]]:
+        """Return the rows after a row number: number, verified row, whether under the newest KEK.
+
+        Raises:
+            JournalCorrupt: if one row's MAC is wrong.
+        """
+        cursor = self._connection.execute(table.page_sql, (after, limit))
+        found = []
+        for number, *values in cursor.fetchall():
+            row = self._verified(table, tuple(values))
+            newest = hmac.compare_digest(values[-1], self._mac(table, row, self._mac_key))
+            found.append((int(number), row, newest))
+        return found
+
+    def scrub(self) -> None:
+        """Write the log back into the file and empty it, so that no former row stays in it.
+
+        A reader of another process may hold it up; the log is then emptied by a later call.
+
+        Raises:
+            JournalUnavailable: if the file is locked for too long, or the disk is full or broken.
+        """
+        with self._lock, _typed_errors():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
     def verify(self) -> None:
         """Check every row's MAC and every table's count; its time grows with the journal.
 
@@ -208,6 +252,8 @@ class JournalFile:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
+            # What a destroyed key's row held is overwritten in the file, not only unlinked.
+            self._connection.execute("PRAGMA secure_delete = ON")
         with self.transaction():
             self._prepare(create=create)
 
@@ -242,16 +288,17 @@ class JournalFile:
         return int(rows)
 
     def _sealed(self, table: Table, row: Row) -> dict[str, Any]:
-        return {**row, "mac": self._mac(table, row)}
+        return {**row, "mac": self._mac(table, row, self._mac_key)}
 
     def _verified(self, table: Table, values: tuple[Any, ...]) -> Row:
         row = dict(zip(table.columns, values, strict=False))
-        if not hmac.compare_digest(values[-1], self._mac(table, row)):
-            raise JournalCorrupt(f"a row of {table.name} was changed")
-        return row
+        for key in (self._mac_key, *self._former_keys):
+            if hmac.compare_digest(values[-1], self._mac(table, row, key)):
+                return row
+        raise JournalCorrupt(f"a row of {table.name} was changed")
 
-    def _mac(self, table: Table, row: Row) -> bytes:
-        mac = hmac.new(self._mac_key, digestmod="sha256")
+    def _mac(self, table: Table, row: Row, key: bytes) -> bytes:
+        mac = hmac.new(key, digestmod="sha256")
         mac.update(_encoded(table.name))
         for name in table.columns:
             mac.update(_encoded(name) + _encoded(row[name]))

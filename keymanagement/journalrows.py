@@ -4,10 +4,11 @@ Times are Unix seconds; digests, fingerprints and nonces lower-case hex.
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final, Self
 
+from ceremony.keylife import KeyState as KeyState  # noqa: PLC0414 - for callers
 from keymanagement.journalfile import Row, Table
+from keymanagement.orderrows import KEY_ORDERS
 from keymanagement.port import KeyAlgorithm, KeyToken
 
 RELEASES: Final = Table(
@@ -91,16 +92,42 @@ CODE_TRIES: Final = Table(
     index="request_id",
     since=2,
 )
-TABLES: Final = (RELEASES, KEYS, TOKENS, ENTRIES, REVOCATIONS, WRONG_CODES, CODE_TRIES)
-
-
-class KeyState(StrEnum):
-    """Where a key stands: released until a receipt, then active, unconfirmed or retired."""
-
-    RELEASED = "released"
-    UNCONFIRMED = "unconfirmed"
-    ACTIVE = "active"
-    RETIRED = "retired"
+EPP_KEYS: Final = Table(
+    "epp_keys",
+    {
+        "terminal_no": "TEXT NOT NULL",
+        "seq": "INTEGER NOT NULL",
+        "key_fingerprint": "TEXT NOT NULL",
+    },
+    ("terminal_no",),
+    index="key_fingerprint",
+    since=3,
+)
+UNIQUE_KEYS: Final = Table(
+    "unique_keys",
+    {"digest": "TEXT NOT NULL", "request_id": "TEXT NOT NULL"},
+    ("digest",),
+    since=3,
+)
+DUPLICATES: Final = Table(
+    "duplicates",
+    {"request_id": "TEXT NOT NULL", "first": "TEXT NOT NULL"},
+    ("request_id",),
+    since=3,
+)
+TABLES: Final = (
+    RELEASES,
+    KEYS,
+    TOKENS,
+    ENTRIES,
+    REVOCATIONS,
+    WRONG_CODES,
+    CODE_TRIES,
+    EPP_KEYS,
+    UNIQUE_KEYS,
+    KEY_ORDERS,
+    DUPLICATES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +148,10 @@ class ReleaseIntent:
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """What a release made: host's copy, KCV (6 hex digits) and release record (JWS text)."""
+    """What a release made: host's copy, KCV (6 hex digits) and release record (JWS text).
+
+    `uniqueness` are the 32 bytes by which the same key would be known again.
+    """
 
     request_id: str
     algorithm: KeyAlgorithm
@@ -129,6 +159,7 @@ class NewKey:
     kcv: str = field(repr=False)
     record: str = field(repr=False)
     created_at: int
+    uniqueness: bytes = field(repr=False)
 
     def row(self, kcv_sealed: bytes) -> Row:
         """The row of a key just released, its KCV sealed."""
@@ -147,7 +178,11 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class HeldKey:
-    """A key as the journal holds it; its KCV only through `Journal.kcv_of`."""
+    """A key as the journal holds it; its KCV only through `Journal.kcv_of`.
+
+    `host_block` is empty once the key is destroyed. An active or retired key has the receipt that
+    confirmed it, or None if officers settled it.
+    """
 
     request_id: str
     algorithm: KeyAlgorithm
@@ -219,7 +254,8 @@ class Reliance:
 
     `kind` and `name` name its subject (a terminal, a person), `digest` is the entry's statement
     digest, `identity_digest` digests what only an officer may change: a terminal's EPP
-    certificate and device key, a person's key.
+    certificate and device key, a person's key. `epp_key` is SHA-256 over a terminal's EPP key
+    (SubjectPublicKeyInfo), empty for a person: one key in two certificates is one key.
     """
 
     kind: str
@@ -227,6 +263,7 @@ class Reliance:
     seq: int
     digest: str
     identity_digest: str
+    epp_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,12 @@ KDH_PURPOSE: Final = x509.ObjectIdentifier("2.25.1195895974092909801218747228247
 LEAST_RSA_BITS: Final = 3072
 MOST_RSA_BITS: Final = 4096
 DEVELOPMENT_DAYS: Final = 730
+EXPIRES_SOON_DAYS: Final = 60
+"""How long before its certificate expires a KDH should have a successor that terminals pin."""
+_DAY: Final = 86_400
 _PSS: Final = PSS(mgf=MGF1(SHA256()), salt_length=SHA256.digest_size)
 _PROBE: Final = b"keyfill: the KDH checks itself"
-_SIGNS_ONLY: Final = x509.KeyUsage(
+SIGNS_ONLY: Final = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,
     key_encipherment=False,
@@ -50,6 +53,10 @@ class KdhInvalid(KeyManagementError):
     """The KDH's key and certificate cannot sign tokens; the message names the rule broken."""
 
 
+class KdhExpired(KdhInvalid):
+    """The certificate's end has passed: terminals take nothing that it signs."""
+
+
 class KdhIdentity:
     """The KDH's private key and certificate; answers `keymanagement.software.KdhSigner`."""
 
@@ -62,8 +69,8 @@ class KdhIdentity:
             KdhInvalid: if they do not belong together, the key is not RSA of 3072 to 4096 bits,
                 the certificate has another purpose beside or instead, or is not valid at `now`.
         """
-        _require_profile(certificate)
-        _require_valid(certificate, now)
+        require_profile(certificate)
+        require_valid(certificate, now)
         _require_pair(key, certificate)
         self._key = key
         self.certificate_der = certificate.public_bytes(Encoding.DER)
@@ -88,6 +95,22 @@ class KdhIdentity:
         if not isinstance(key, rsa.RSAPrivateKey):
             raise KdhInvalid("the KDH's key is an RSA key")
         return cls(key, certificate, now=now)
+
+    def require_successor_of(self, former: "KdhIdentity") -> None:
+        """Pass only if this identity has another key than `former`, and outlasts it.
+
+        Raises:
+            KdhInvalid: if it does not: terminals would be told to pin what does not help them.
+        """
+        mine, theirs = self._key.public_key(), former._key.public_key()
+        if mine.public_numbers() == theirs.public_numbers():
+            raise KdhInvalid("the next KDH has a key of its own")
+        if self.not_after <= former.not_after:
+            raise KdhInvalid("the next KDH certificate outlasts the current one")
+
+    def days_left(self, now: int) -> int:
+        """Whole days from `now` (Unix seconds) until the certificate expires."""
+        return days_until(self.not_after, now)
 
     def sign(self, message: bytes) -> bytes:
         """Sign by PS256 (RFC 7518 section 3.5)."""
@@ -116,9 +139,18 @@ def make_development_kdh(*, now: int, days: int = DEVELOPMENT_DAYS) -> Developme
     For development only; a site has its own made in its HSM. `now` is Unix time in seconds.
     """
     key = rsa.generate_private_key(public_exponent=65537, key_size=LEAST_RSA_BITS)
+    certificate = certify_development_kdh(key, now=now, days=days)
+    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return DevelopmentKdh(key_pem, certificate.public_bytes(Encoding.PEM))
+
+
+def certify_development_kdh(
+    key: rsa.RSAPrivateKey, *, now: int, days: int = DEVELOPMENT_DAYS
+) -> x509.Certificate:
+    """Give a key, of software or in an HSM, a certificate of the KDH profile signed by itself."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Keyfill KDH (development)")])
     start = datetime.fromtimestamp(now, UTC)
-    certificate = (
+    return (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -127,16 +159,19 @@ def make_development_kdh(*, now: int, days: int = DEVELOPMENT_DAYS) -> Developme
         .not_valid_before(start)
         .not_valid_after(start + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_SIGNS_ONLY, critical=True)
+        .add_extension(SIGNS_ONLY, critical=True)
         .add_extension(x509.ExtendedKeyUsage([KDH_PURPOSE]), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, SHA256())
     )
-    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return DevelopmentKdh(key_pem, certificate.public_bytes(Encoding.PEM))
 
 
-def _require_profile(certificate: x509.Certificate) -> None:
+def require_profile(certificate: x509.Certificate) -> None:
+    """Pass only a certificate that signs tokens and has no other purpose.
+
+    Raises:
+        KdhInvalid: if it has another, beside or instead.
+    """
     try:
         extensions = certificate.extensions
         purposes = list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
@@ -144,13 +179,25 @@ def _require_profile(certificate: x509.Certificate) -> None:
         basic = extensions.get_extension_for_class(x509.BasicConstraints).value
     except (x509.ExtensionNotFound, ValueError) as error:
         raise KdhInvalid("the KDH certificate lacks its purpose") from error
-    if purposes != [KDH_PURPOSE] or usage != _SIGNS_ONLY or basic.ca:
+    if purposes != [KDH_PURPOSE] or usage != SIGNS_ONLY or basic.ca:
         raise KdhInvalid("the KDH certificate signs tokens and has no other purpose")
 
 
-def _require_valid(certificate: x509.Certificate, now: int) -> None:
-    begins = certificate.not_valid_before_utc.timestamp()
-    if not begins <= now <= certificate.not_valid_after_utc.timestamp():
+def days_until(not_after: int, now: int) -> int:
+    """Whole days between two Unix times in seconds."""
+    return (not_after - now) // _DAY
+
+
+def require_valid(certificate: x509.Certificate, now: int) -> None:
+    """Pass only a certificate that is valid at `now` (Unix seconds).
+
+    Raises:
+        KdhExpired: if its end has passed.
+        KdhInvalid: if its time has not come.
+    """
+    if now > certificate.not_valid_after_utc.timestamp():
+        raise KdhExpired("the KDH certificate is not valid now: it has expired")
+    if now < certificate.not_valid_before_utc.timestamp():
         raise KdhInvalid("the KDH certificate is not valid now")
 
 

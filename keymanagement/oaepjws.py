@@ -3,12 +3,14 @@
 A compact JWS (RFC 7515), PS256 (RFC 7518 section 3.5), header `alg`, `typ`, `kid` (SHA-256 of the
 KDH certificate, base64url) and `x5c` (that certificate alone). The payload binds request,
 terminal, EPP, the EPP's nonce, usage, algorithm and expiry; `encrypted_key` is the TMK under
-RSAES-OAEP with SHA-256 and MGF1 SHA-256 and no label (RFC 8017 section 7.1), base64url. No KCV:
-it would let the terminal's software claim a load that never was.
+RSAES-OAEP without a label (RFC 8017 section 7.1), base64url, and `key_encryption` says with which
+hash, by the names of RFC 7518 section 4.1. No KCV: it would let the terminal's software claim a
+load that never was.
 
 This module only composes. Whoever signs and encrypts, a software key or an HSM, is given to it.
 """
 
+from enum import StrEnum
 from typing import Final, Protocol
 
 from ceremony.encoding import b64, b64url, canonical_json, sha256_hex
@@ -16,6 +18,17 @@ from keymanagement.port import KeyAlgorithm, KeyToken, TermsRefused, TokenTerms
 
 FORMAT: Final = "oaep-jws"
 TYP: Final = "keyfill.oaep-jws+jws"
+
+
+class KeyEncryption(StrEnum):
+    """How the TMK is encrypted to the EPP; the hash is that of OAEP and of its MGF1 alike.
+
+    `RSA_OAEP` is SHA-1, for modules that offer nothing else. OAEP's proof needs no collision
+    resistance, so that it is not broken, but no new design should have it.
+    """
+
+    RSA_OAEP_256 = "RSA-OAEP-256"
+    RSA_OAEP = "RSA-OAEP"
 
 
 class TokenSigner(Protocol):
@@ -42,9 +55,13 @@ class TokenSigner(Protocol):
 
 
 def compose(
-    terms: TokenTerms, algorithm: KeyAlgorithm, encrypted_key: bytes, signer: TokenSigner
+    terms: TokenTerms,
+    algorithm: KeyAlgorithm,
+    encrypted_key: bytes,
+    signer: TokenSigner,
+    key_encryption: KeyEncryption = KeyEncryption.RSA_OAEP_256,
 ) -> KeyToken:
-    """Build the token of an already encrypted key and have it signed.
+    """Build the token of a key that was encrypted by `key_encryption`, and have it signed.
 
     Raises:
         TermsRefused: if the token would outlive the KDH's certificate.
@@ -66,6 +83,7 @@ def compose(
         "key_algorithm": algorithm.value,
         "iat": terms.issued_at,
         "exp": terms.expires_at,
+        "key_encryption": key_encryption.value,
         "encrypted_key": b64url(encrypted_key),
     }
     signed = f"{b64url(canonical_json(header))}.{b64url(canonical_json(payload))}"

@@ -6,10 +6,14 @@ The software manager answers it here, an HSM behind PKCS#11 answers it elsewhere
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import ClassVar, Literal, Protocol
 
 from ceremony.reasons import Reason
+from keymanagement.algorithm import KeyAlgorithm as KeyAlgorithm  # noqa: PLC0414 - for callers
+from keymanagement.tr34.form import TokenForm
+
+KeyUsage = Literal["K1", "K0"]
+"""`K1` protects key blocks; `K0`, by policy, wraps keys without one (ANSI X9.143)."""
 
 
 class KeyManagementError(Exception):
@@ -20,26 +24,6 @@ class KeyManagementError(Exception):
     """
 
     reason: ClassVar[Reason | None] = None
-
-
-class KeyAlgorithm(StrEnum):
-    """What a TMK is for. TDES is the three-key form (NIST SP 800-67 rev. 2 keying option 1)."""
-
-    AES_128 = "AES-128"
-    AES_192 = "AES-192"
-    AES_256 = "AES-256"
-    TDES = "TDES"
-
-    @property
-    def key_bytes(self) -> int:
-        """Length of the key in bytes; for TDES with its parity bits."""
-        match self:
-            case KeyAlgorithm.AES_128:
-                return 16
-            case KeyAlgorithm.AES_192 | KeyAlgorithm.TDES:
-                return 24
-            case KeyAlgorithm.AES_256:
-                return 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +41,8 @@ class TokenTerms:
     `epp_certificate_der` holds the transport key and `epp_fingerprint` is its SHA-256 as
     lower-case hex; `krd_nonce` is the EPP's, 16 bytes as lower-case hex; times are Unix seconds.
     The caller has verified the certificate's chain and validity; a key manager checks only that
-    the fingerprint is this certificate's, and that its key may carry the TMK.
+    the fingerprint is this certificate's, and that its key may carry the TMK. `key_usage` and
+    `form`, how a `tr34` token is written, are the policy's for the terminal's model.
     """
 
     request_id: str
@@ -67,7 +52,8 @@ class TokenTerms:
     krd_nonce: str
     issued_at: int
     expires_at: int
-    key_usage: Literal["K1"] = "K1"
+    key_usage: KeyUsage = "K1"
+    form: TokenForm = field(default_factory=TokenForm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +61,15 @@ class CreatedKey:
     """A new key: the host's copy (opaque to all but its key manager) and the KCV, 6 hex digits.
 
     The KCV stays inside the server until a receipt (design, section 9): it is not in the repr.
+    `uniqueness` are the 32 bytes of a keyed one-way function (HMAC-SHA-256, its key known to the
+    key manager only) over the key's value alone: the same for the same key, whatever its binding
+    or algorithm, so that the journal can refuse a key that was made before. It is computed where
+    the clear key is, and a KCV of three bytes could not stand in for it.
     """
 
     block: bytes = field(repr=False)
     kcv: str = field(repr=False)
+    uniqueness: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +85,24 @@ class KeyToken:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class ExportedKey:
+    """A key wrapped for the ATM back office: the block (ASCII), its SHA-256 as lower-case hex.
+
+    `check` is the check value of the key that the block is under, 10 upper-case hex digits.
+    """
+
+    block: bytes = field(repr=False)
+    digest: str
+    check: str
+
+
 class HostCopyInvalid(KeyManagementError):
     """A host's copy was changed, belongs to another binding or algorithm, or to another KEK."""
+
+
+class HostCopyForeign(HostCopyInvalid):
+    """A host's copy is no block of this key manager's: a former version or another made it."""
 
 
 class TermsRefused(KeyManagementError):
@@ -124,8 +131,13 @@ class KeyManager(Protocol):
         """The token formats in which `make_token` carries keys of an algorithm, best first."""
         ...
 
-    def create(self, algorithm: KeyAlgorithm, binding: KeyBinding) -> CreatedKey:
-        """Make a new random key and return the host's copy, bound to `binding` and algorithm."""
+    def create(
+        self, algorithm: KeyAlgorithm, binding: KeyBinding, usage: KeyUsage = "K1"
+    ) -> CreatedKey:
+        """Make a new random key and return the host's copy, bound to `binding` and algorithm.
+
+        A host's copy that says what its key is for says `usage`.
+        """
         ...
 
     def make_token(
@@ -143,7 +155,8 @@ class KeyManager(Protocol):
             TermsRefused: if the terms contradict the binding or their certificate.
             TransportTooWeak: if the EPP's key is weaker than the rule in `strength` asks, or the
                 format's own transport is.
-            FormatUnsupported: if it makes no `token_format` at all.
+            FormatUnsupported: if it makes no `token_format` at all, or none that carries a key of
+                `algorithm` or that this EPP opens (`keymanagement.tokenformat`).
         """
         ...
 
@@ -152,5 +165,13 @@ class KeyManager(Protocol):
 
         Raises:
             HostCopyInvalid: as for `make_token`.
+        """
+        ...
+
+    def forget(self, binding: KeyBinding) -> None:
+        """Destroy whatever this key manager itself still holds of a binding's key; repeatable.
+
+        The caller erases the host's copy. Where that is all there is, nothing is left to do; a
+        module that keeps an object of the key destroys it.
         """
         ...

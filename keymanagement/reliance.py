@@ -11,11 +11,13 @@ from keymanagement.journalerrors import (
     EntryForked,
     EntryRevoked,
     EntryRolledBack,
+    EppKeyForeign,
     IdentityChanged,
 )
 from keymanagement.journalfile import JournalFile, Row
 from keymanagement.journalrows import (
     ENTRIES,
+    EPP_KEYS,
     REVOCATIONS,
     Observed,
     Reliance,
@@ -46,6 +48,26 @@ def rely_on(file: JournalFile, entry: Reliance) -> None:
         file.update(ENTRIES, row)
     elif row != known:
         raise EntryForked("another entry of the same seq is known")
+    _note_epp_keys(file, (entry,))
+
+
+def require_own_epp_key(file: JournalFile, entry: Reliance) -> None:
+    """Pass only if no other terminal's newest known entry has the EPP key of this one.
+
+    An entry that an officer revoked holds nothing: that is how the EPP of a terminal that was given
+    up comes to another, if no newer entry of the former terminal names another EPP.
+
+    Raises:
+        EppKeyForeign: if one has.
+    """
+    if not entry.epp_key:
+        return
+    for row in file.find(EPP_KEYS, "key_fingerprint = :epp_key", epp_key=entry.epp_key):
+        if row["terminal_no"] == entry.name:
+            continue
+        revoked = file.get(REVOCATIONS, kind=entry.kind, name=row["terminal_no"])
+        if revoked is None or revoked["seq"] < row["seq"]:
+            raise EppKeyForeign("the EPP's key is another terminal's")
 
 
 def observe(file: JournalFile, sightings: Iterable[Sighting]) -> Observed:
@@ -56,6 +78,7 @@ def observe(file: JournalFile, sightings: Iterable[Sighting]) -> Observed:
     """
     stored: dict[tuple[str, str], Row | None] = {}
     newer: dict[tuple[str, str], Row] = {}
+    shown: dict[tuple[str, str], Reliance] = {}
     noted = refused = 0
     for sighting in sightings:
         entry = sighting.entry
@@ -69,11 +92,13 @@ def observe(file: JournalFile, sightings: Iterable[Sighting]) -> Observed:
             refused += 1
             continue
         newer[subject] = row_of(entry, ENTRIES)
+        shown[subject] = entry
         noted += 1
     file.insert_all(ENTRIES, [row for one, row in newer.items() if stored[one] is None])
     for subject, row in newer.items():
         if stored[subject] is not None:
             file.update(ENTRIES, row)
+    _note_epp_keys(file, shown.values())
     return Observed(noted, refused)
 
 
@@ -88,6 +113,20 @@ def revoke(file: JournalFile, revoked: Revoked) -> bool:
         return False
     file.update(REVOCATIONS, row)
     return True
+
+
+def _note_epp_keys(file: JournalFile, entries: Iterable[Reliance]) -> None:
+    fresh: list[Row] = []
+    for entry in entries:
+        if not entry.epp_key:
+            continue
+        row = {"terminal_no": entry.name, "seq": entry.seq, "key_fingerprint": entry.epp_key}
+        known = file.get(EPP_KEYS, terminal_no=entry.name)
+        if known is None:
+            fresh.append(row)
+        elif known["seq"] < entry.seq:
+            file.update(EPP_KEYS, row)
+    file.insert_all(EPP_KEYS, fresh)
 
 
 def _is_newer(known: Row | None, sighting: Sighting) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ceremony.eppcertificate import EntryError
+from ceremony.keylife import LOST
 from ceremony.messages import SettleCommand, Settlement
 from ceremony.reasons import Reason
 from ceremony.registry import read_terminal_entry
@@ -16,7 +17,7 @@ from keymanagement.archive import Archive
 from keymanagement.entries import rely_on_terminal
 from keymanagement.journal import Journal
 from keymanagement.journalerrors import JournalConflict, KeySuperseded
-from keymanagement.journalrows import KeyState, ReleaseIntent
+from keymanagement.journalrows import HeldKey, KeyState, ReleaseIntent
 from keymanagement.port import KeyManagementError
 from keymanagement.registrymemory import heed_revocations
 
@@ -53,7 +54,9 @@ class KeySettlement:
         held = self._journal.key_of(command.request_id)
         if release is None or held is None:
             return _NOT_RELEASED
-        if held.state in _CONFIRMED and held.receipt_digest == command.receipt:
+        if held.state in LOST:
+            return self._lost(held)
+        if _is_confirmed(held) and held.receipt_digest == command.receipt:
             # The same receipt, the same answer, whatever the registry says by now.
             return self._settle(command, KeyState.ACTIVE, Reason.LOADED)
         if command.receipt is None:
@@ -128,15 +131,28 @@ class KeySettlement:
             held = self._journal.key_of(command.request_id)
             if held is None or held.state is not KeyState.ACTIVE:
                 return Settlement(active=False, reason=Reason.KEY_SUPERSEDED)
+            if not _is_confirmed(held):
+                return Settlement(active=False, reason=reason)
             return self._confirmed(command.request_id)
-        # A key that was retired since had been confirmed.
-        if settled.key.state not in _CONFIRMED:
+        # A key that was retired since had been confirmed, unless officers settled it.
+        if not _is_confirmed(settled.key):
             self._archive.publish_settlement(settled.key, None, settled.retired, now)
             return Settlement(active=False, reason=reason)
         answer = self._confirmed(command.request_id)
         self._archive.publish_settlement(settled.key, answer.kcv, settled.retired, now)
         return answer
 
+    def _lost(self, held: HeldKey) -> Settlement:
+        self._archive.publish_settlement(held, None, (), int(self._clock()))
+        destroyed = held.state is KeyState.DESTROYED
+        reason = Reason.KEY_DESTROYED if destroyed else Reason.KEY_COMPROMISED
+        return Settlement(active=False, reason=reason)
+
     def _confirmed(self, request_id: str) -> Settlement:
         kcv = self._journal.kcv_of(request_id)
         return Settlement(active=True, reason=Reason.LOADED, kcv=kcv)
+
+
+def _is_confirmed(held: HeldKey) -> bool:
+    """Whether a receipt proved the key; only then may its check value leave."""
+    return held.state in _CONFIRMED and held.receipt_digest is not None

@@ -23,6 +23,7 @@ from terminal.client import KeyfillClient
 from terminal.confirming import UnknownQr
 from terminal.device import DeviceKeyError, read_device_key
 from terminal.epp import Epp
+from terminal.epperrors import EppError
 from terminal.eppstore import EppStore, EppStoreError
 from terminal.keyboard import Keyboard, LineKeyboard, PromptKeyboard
 from terminal.kiosk import NoInput
@@ -83,6 +84,9 @@ def load(
     give_up_after: Annotated[
         float, typer.Option(min=1, help="Seconds without an answer before giving up.")
     ] = GIVE_UP_SECONDS,
+    reload_reason: Annotated[
+        str | None, typer.Option(help="Why a terminal that has a key needs another one.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a key and load it, or go on with the load on record."""
@@ -96,7 +100,7 @@ def load(
             file.exclusive(),
             _client(server, give_up_after, screen) as client,
         ):
-            session = LoadSession(terminal, client, file, screen)
+            session = LoadSession(terminal, client, file, screen, reload_reason=reload_reason)
             ending = perform(session)
             _tell_ending(ending, lines if as_json else None)
             report(session)
@@ -210,6 +214,35 @@ def reset(
         _leave(USAGE, f"There is no terminal set up in {folder}.", "state")
 
 
+@app.command()
+def pin(
+    folder: Folder,
+    certificate: Annotated[
+        Path | None, typer.Option(help="The next KDH's certificate, PEM: accepted from now on.")
+    ] = None,
+    thumbprint: Annotated[
+        str, typer.Option(help="Its SHA-256 in base64url, as you were told it.")
+    ] = "",
+    drop_former: Annotated[
+        bool, typer.Option("--drop-former", help="Accept the KDH that was pinned last only.")
+    ] = False,
+) -> None:
+    """Pin the next key distribution host beside the present one; later drop the former."""
+    from terminal import pinning
+
+    if (certificate is None) is not drop_former:
+        _leave(USAGE, "Give --certificate with --thumbprint, or --drop-former.", "usage")
+    epp = _terminal(folder).epp
+    try:
+        if certificate is None:
+            pinning.drop_former(folder, epp)
+        else:
+            pinning.pin_beside(folder, epp, _der_of(certificate), thumbprint)
+    except (pinning.PinRefused, EppError, EppStoreError, ProfileError) as error:
+        _leave(USAGE, f"Not changed: {error}.", "pin")
+    typer.echo("\n".join(TerminalProfile.read(folder).pins))
+
+
 def main() -> None:
     """Run the command."""
     app()
@@ -237,6 +270,17 @@ def _terminal(folder: Path) -> Terminal:
         _leave(USAGE, str(error), "set-up")
     except EppStoreError as error:
         _leave(USAGE, f"The EPP does not start: {error}.", "set-up")
+
+
+def _der_of(certificate: Path) -> bytes:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    try:
+        read = x509.load_pem_x509_certificate(certificate.read_bytes())
+    except (OSError, ValueError):
+        _leave(USAGE, f"There is no certificate at {certificate}.", "pin")
+    return read.public_bytes(Encoding.DER)
 
 
 def _client(server: str, give_up_after: float, screen: TextScreen | JsonScreen) -> KeyfillClient:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from terminal import hosts
 from terminal.epperrors import EppCode, EppError
 from terminal.eppimport import Awaited, open_token
 from terminal.eppkeys import check_value
@@ -95,9 +96,9 @@ class Epp:
     ) -> ImportedKey:
         """ImportKeyToken, loadOption `random`: verify a key token and load its key.
 
-        `token` is the ASCII bytes of the JWS, or the DER of a `tr34` token, as `token_format`
-        says; `request_id` is the loading request that the terminal made. A key of the same name is
-        replaced only when the new one is in, in one step.
+        `token` is the ASCII bytes of the JWS, or the DER of a `tr34` or `gm-envelope` token, as
+        `token_format` says; `request_id` is the loading request that the terminal made. A key of
+        the same name is replaced only when the new one is in, in one step.
 
         Raises:
             EppError: INVALID_CERT_STATE without a valid pinned KDH; FORMAT_INVALID or
@@ -176,6 +177,32 @@ class Epp:
         if memory.kdh_certificate is None:
             raise EppError(EppCode.INVALID_CERT_STATE, "no KDH certificate was loaded")
         return memory.kdh_certificate
+
+    def host_certificates(self) -> tuple[bytes, ...]:
+        """The certificates (DER) of the KDHs whose tokens the EPP takes, the pinned one first."""
+        return hosts.certificates_of(self._store.read())
+
+    def load_certificate(self, certificate: bytes) -> None:
+        """LoadCertificate, loadOption `newHost`: take a second KDH's tokens beside the first's.
+
+        Raises:
+            EppError: INVALID_CERT_STATE if none is pinned yet, there are two already, or the
+                certificate (DER) is no KDH's or not valid now.
+        """
+        with self._store.changing() as change:
+            change.become(hosts.beside(change.before, certificate, now=self._clock()))
+
+    def replace_certificate(self) -> None:
+        """ReplaceCertificate: pin the second KDH in place of the first, whose tokens end.
+
+        Raises:
+            EppError: INVALID_CERT_STATE if there is no second one.
+        """
+        with self._store.changing() as change:
+            after = hosts.succeeded(change.before)
+            if after is None:
+                raise EppError(EppCode.INVALID_CERT_STATE, "there is no second KDH")
+            change.become(after)
 
 
 def _with_key(memory: EppMemory, fresh: StoredKey) -> tuple[StoredKey, ...]:

@@ -4,6 +4,7 @@ A maker's root certifies each EPP's encryption key (key encipherment only, so th
 pass for a KDH); a site pins that root in its trust file. Nothing here has a place in production.
 """
 
+import base64
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_der_private_key,
     load_pem_private_key,
 )
 from cryptography.x509.oid import NameOID
@@ -27,8 +27,9 @@ KEY_SIZES: Final = (2048, 3072, 4096)
 DEFAULT_CAPACITY: Final = 4
 _EXPONENT: Final = 65537
 _ROOT_BITS: Final = 3072
-_ROOT_DAYS: Final = 3650
-_EPP_DAYS: Final = 1825
+ROOT_DAYS: Final = 3650
+EPP_DAYS: Final = 1825
+_LINE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,14 @@ class SampleRoot:
         return self.certificate.public_bytes(Encoding.PEM)
 
 
-def make_root(*, now: int, days: int = _ROOT_DAYS) -> SampleRoot:
+def make_root(*, now: int, days: int = ROOT_DAYS) -> SampleRoot:
     """Make a sample maker's root, RSA-3072, valid from `now` (Unix seconds) for `days`."""
     key = rsa.generate_private_key(public_exponent=_EXPONENT, key_size=_ROOT_BITS)
-    name = _name("Keyfill sample EPP root")
+    name = named("Keyfill sample EPP root")
     certificate = (
         _builder(name, name, key.public_key(), now, days)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, SHA256())
     )
@@ -81,17 +82,17 @@ def issue_epp_certificate(
     serial_no: str,
     *,
     now: int,
-    days: int = _EPP_DAYS,
+    days: int = EPP_DAYS,
 ) -> bytes:
     """Certify an EPP's encryption key under the root; returns DER.
 
     `serial_no` is the EPP's own, not its terminal's number: an EPP may move to another ATM.
     """
-    builder = _builder(_name(serial_no), root.certificate.subject, public_key, now, days)
+    builder = _builder(named(serial_no), root.certificate.subject, public_key, now, days)
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(root.key.public_key())
     return (
         builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(usage(signs_certificates=False), critical=True)
         .add_extension(authority, critical=False)
         .sign(root.key, SHA256())
         .public_bytes(Encoding.DER)
@@ -140,8 +141,14 @@ def sample_private_key_pem(store: EppStore) -> bytes:
 
     No real EPP can do this.
     """
-    key = load_der_private_key(store.read().private_key, password=None)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem_of(store.read().private_key)
+
+
+def pem_of(pkcs8: bytes) -> bytes:
+    """A private key in PEM; PKCS#8, DER, not under a password."""
+    text = base64.b64encode(pkcs8)
+    lines = (text[at : at + _LINE] for at in range(0, len(text), _LINE))
+    return b"\n".join((b"-----BEGIN PRIVATE KEY-----", *lines, b"-----END PRIVATE KEY-----", b""))
 
 
 def _builder(
@@ -159,11 +166,13 @@ def _builder(
     )
 
 
-def _name(common_name: str) -> x509.Name:
+def named(common_name: str) -> x509.Name:
+    """A name that is a common name alone."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """The one use of a root's key, or of an EPP's: key encipherment."""
     return x509.KeyUsage(
         digital_signature=False,
         content_commitment=False,

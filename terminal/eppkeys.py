@@ -10,16 +10,18 @@ from typing import Final
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.algorithms import AES, SM4
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 TDES: Final = "TDES"
+SM4_KEY: Final = "SM4"
 KEY_BYTES: Final[Mapping[str, int]] = MappingProxyType(
-    {"AES-128": 16, "AES-192": 24, "AES-256": 32, TDES: 24}
+    {"AES-128": 16, "AES-192": 24, "AES-256": 32, TDES: 24, SM4_KEY: 16}
 )
 _KCV_BYTES: Final = 3
 _DES_PART: Final = 8
 _AES_BLOCK: Final = 16
+_SM4_BLOCK: Final = 16
 _POLYNOMIAL: Final = 0x87  # of GF(2**128), SP 800-38B section 5.3
 
 
@@ -32,11 +34,14 @@ def is_well_formed(algorithm: str, key: bytes) -> bool:
 
 
 def check_value(algorithm: str, key: bytes) -> str:
-    """Compute the KCV, six lower-case hex digits: AES by CMAC, TDES by encryption, of zeros."""
+    """Compute the KCV, six lower-case hex digits, of zeros: AES by CMAC, others by encryption."""
     if algorithm == TDES:
         # one block, as the check value is defined
         encryptor = Cipher(TripleDES(key), ECB()).encryptor()  # noqa: S305
         return encryptor.update(bytes(_DES_PART))[:_KCV_BYTES].hex()
+    if algorithm == SM4_KEY:
+        encryptor = Cipher(SM4(key), ECB()).encryptor()  # noqa: S305 - likewise one block
+        return encryptor.update(bytes(_SM4_BLOCK))[:_KCV_BYTES].hex()
     return _aes_block(key, cmac_subkey(key))[:_KCV_BYTES].hex()
 
 

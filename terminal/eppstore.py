@@ -54,7 +54,9 @@ class EppMemory(_Stored):
 
     `kdh_thumbprint` is SHA-256 of the one accepted KDH certificate as base64url, None before one
     was pinned; `kdh_certificate` is that certificate (DER), without which the EPP takes no `tr34`
-    tokens: they do not bring it. `capacity` is how many keys the key RAM holds.
+    and no `gm-envelope` tokens: they do not bring it. `private_key` is PKCS#8, of an RSA or an SM2
+    key. `kdh_next_certificate` is a second KDH's (DER), accepted beside the first while the KDH is
+    rotated. `capacity` is how many keys the key RAM holds.
     """
 
     terminal_no: TerminalNo
@@ -62,6 +64,7 @@ class EppMemory(_Stored):
     certificate: bytes
     kdh_thumbprint: str | None
     kdh_certificate: bytes | None = None
+    kdh_next_certificate: bytes | None = None
     capacity: Annotated[int, Field(ge=1)]
     keys: tuple[StoredKey, ...] = ()
 
@@ -154,6 +157,10 @@ class EppChange:
         """Start with nothing changed."""
         self.before = before
         self.after: EppMemory | None = None
+
+    def become(self, memory: EppMemory) -> None:
+        """Set all that the memory is going to be."""
+        self.after = memory
 
     def set_keys(self, keys: tuple[StoredKey, ...]) -> None:
         """Set the keys that the memory is going to hold."""

@@ -34,7 +34,12 @@ class _Registry(jws.JWSRegistry):
 
 
 class KeyTokenContents(BaseModel):
-    """What the KDH signed. Times are Unix seconds; `encrypted_key` is base64url of RSAES-OAEP."""
+    """What the KDH signed. Times are Unix seconds; `encrypted_key` is base64url of RSAES-OAEP.
+
+    `key_encryption` names OAEP's hash, which is MGF1's too (RFC 7518 section 4.1): SHA-256, or
+    SHA-1 from a host whose module has no better. Signed as all the rest is, it cannot be lowered
+    on the way.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -46,6 +51,7 @@ class KeyTokenContents(BaseModel):
     key_algorithm: Annotated[str, Field(max_length=16)]
     iat: Seconds
     exp: Seconds
+    key_encryption: Literal["RSA-OAEP-256", "RSA-OAEP"]
     encrypted_key: Annotated[str, Field(max_length=2048)]
 
 

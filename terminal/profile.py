@@ -13,6 +13,7 @@ from terminal.durable import replace
 from terminal.keytoken import FORMAT
 
 PROFILE_FILE: Final = "terminal.json"
+Thumbprint = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 
 
 class ProfileError(Exception):
@@ -23,16 +24,24 @@ class TerminalProfile(BaseModel):
     """A terminal's pins, and its model for people to read.
 
     `audience` is the deployment's name in every statement, `kdh_thumbprint` SHA-256 of the one
-    accepted KDH certificate as base64url, `formats` the key tokens that the EPP takes, best first.
+    accepted KDH certificate as base64url, `kdh_next_thumbprint` that of a second one while the KDH
+    is rotated, `formats` the key tokens that the EPP takes, best first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     terminal_no: TerminalNo
     audience: Annotated[str, Field(min_length=1, max_length=100)]
-    kdh_thumbprint: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    kdh_thumbprint: Thumbprint
+    kdh_next_thumbprint: Thumbprint | None = None
     formats: Annotated[tuple[Code, ...], Field(min_length=1, max_length=8)] = (FORMAT,)
     model: Name | None = None
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """The thumbprints of the accepted KDH certificates: one, or two during a rotation."""
+        following = self.kdh_next_thumbprint
+        return (self.kdh_thumbprint,) if following is None else (self.kdh_thumbprint, following)
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -4,9 +4,9 @@ from ceremony.encoding import from_b64
 from ceremony.stages import OPEN
 from ceremony.statements import ReceiptPayload
 from terminal.answers import TokenAnswer
-from terminal.epp import HOST_KEY, MASTER_KEY
+from terminal.epp import MASTER_KEY
 from terminal.epperrors import EppCode, EppError
-from terminal.eppimport import host_is_pinned
+from terminal.hosts import thumbprint
 from terminal.keytoken import FORMAT, read_key_token
 from terminal.loadsession import LoadSession
 from terminal.transport import AnswerMalformed, ServerRefused
@@ -43,11 +43,23 @@ def _require_pinned(session: LoadSession, token_format: str, data: bytes) -> Non
     if token_format not in profile.formats:
         raise EppError(EppCode.FORMAT_INVALID, "the terminal asked for no token of this format")
     if token_format == FORMAT:
-        read_key_token(data, profile.kdh_thumbprint, now=session.now)
+        _read_by_a_pin(data, profile.pins, session.now)
         return
-    host = session.terminal.epp.get_certificate(HOST_KEY)
-    if not host_is_pinned(host, profile.kdh_thumbprint):
+    hosts = session.terminal.epp.host_certificates()
+    if not hosts or not {thumbprint(one) for one in hosts}.issubset(profile.pins):
         raise EppError(EppCode.INVALID_CERT_STATE, "the EPP is bound to another KDH")
+
+
+def _read_by_a_pin(data: bytes, pins: tuple[str, ...], now: int) -> None:
+    for pin in pins[:-1]:
+        try:
+            read_key_token(data, pin, now=now)
+        except EppError as error:
+            if error.code is not EppCode.SIGNATURE_INVALID:
+                raise
+        else:
+            return
+    read_key_token(data, pins[-1], now=now)
 
 
 def key_is_in(session: LoadSession) -> bool:

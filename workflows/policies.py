@@ -73,9 +73,29 @@ SYNC_RETRIES: Final = RetryPolicy(
 )
 """The schedule comes again; a feed that stays away is for people to see."""
 
+ORDER_TIMEOUT: Final = timedelta(seconds=30)
+"""An HSM under load destroys an object; one attempt more is harmless."""
+ORDER_RETRIES: Final = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(minutes=1)
+)
+"""For ever: officers have decided, and only the key worker knows what became of it."""
+
 NOTE_TIMEOUT: Final = timedelta(minutes=5)
 """A page of a thousand subjects, each with a few entries to verify, on a busy key worker."""
 NOTE_RETRIES: Final = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(minutes=1)
 )
 """For ever: until the key worker has seen it, a revocation can be undone in the database."""
+
+EXPORTS_UNANSWERED: Final = 3
+"""Deliveries in a row without an answer: the back office is away, and not only one key's matter."""
+EXPORT_EVERY: Final = timedelta(minutes=1)
+"""How often the back office is brought what it lacks; a pass that finds nothing is short."""
+EXPORTS_OF_A_PASS: Final = 200
+"""Two activities each: a pass stays far below the limit of a workflow's history."""
+EXPORT_WRAPPED_WITHIN: Final = timedelta(minutes=10)
+"""A key worker that is away for longer ends the pass; the next one asks again."""
+EXPORT_TIMEOUT: Final = timedelta(minutes=1)
+"""One call of the back office, whose client gives up earlier by itself."""
+EXPORT_RETRIES: Final = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
+"""A hiccup is passed over here; a back office that is away is asked again by the next pass."""

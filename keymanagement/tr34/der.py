@@ -13,7 +13,9 @@ from cryptography.x509 import ObjectIdentifier
 NULL: Final = b"\x05\x00"
 _SEQUENCE: Final = 0x30
 _SET: Final = 0x31
+_BITS: Final = 0x03
 _OCTETS: Final = 0x04
+_UTF8: Final = 0x0C
 _CONSTRUCTED: Final = 0xA0
 _PRIMITIVE: Final = 0x80
 _SHORT: Final = 0x80
@@ -45,6 +47,16 @@ def set_as_listed(*members: bytes) -> bytes:
 def octets(value: bytes) -> bytes:
     """An OCTET STRING."""
     return _tlv(_OCTETS, value)
+
+
+def bits(value: bytes) -> bytes:
+    """A BIT STRING of whole octets."""
+    return _tlv(_BITS, b"\x00", value)
+
+
+def utf8(text: str) -> bytes:
+    """A UTF8String."""
+    return _tlv(_UTF8, text.encode())
 
 
 def integer(value: int) -> bytes:

@@ -6,7 +6,6 @@ weaker than its TMK is refused (KEY_TOKENS: TR-34 knows no stronger envelope tha
 """
 
 import os
-from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from keymanagement.port import KeyAlgorithm, TermsRefused, TransportTooWeak
+from keymanagement.port import TermsRefused, TransportTooWeak
 from keymanagement.strength import require_transport
 from keymanagement.tdeskey import random_tdes_key
 from keymanagement.tr34.der import (
@@ -31,6 +30,7 @@ from keymanagement.tr34.der import (
     set_of,
 )
 from keymanagement.tr34.dialect import Dialect
+from keymanagement.tr34.form import ContentCipher
 from keymanagement.tr34.header import KeyBlockHeader
 from keymanagement.tr34.identifiers import (
     AES_128_CBC,
@@ -48,29 +48,6 @@ _OAEP: Final = padding.OAEP(
     mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None
 )
 _AES_KEY: Final = 16
-
-
-class ContentCipher(StrEnum):
-    """What the key block's content is encrypted with, in CBC with PKCS#7 padding."""
-
-    AES_128 = "aes-128-cbc"
-    TDES = "des-ede3-cbc"
-
-    def carries(self, algorithm: KeyAlgorithm) -> bool:
-        """Whether the content key is as strong as a TMK of `algorithm`."""
-        carried = {KeyAlgorithm.TDES}
-        if self is ContentCipher.AES_128:
-            carried.add(KeyAlgorithm.AES_128)
-        return algorithm in carried
-
-    def require_carries(self, algorithm: KeyAlgorithm) -> None:
-        """Pass only if the content key is as strong as a TMK of `algorithm`.
-
-        Raises:
-            TransportTooWeak: if it is not.
-        """
-        if not self.carries(algorithm):
-            raise TransportTooWeak(f"an envelope under {self} does not carry {algorithm}")
 
 
 def attribute(kind: bytes, value: bytes) -> bytes:
@@ -102,8 +79,9 @@ def envelope(
         TransportTooWeak: if the KRD's key or the cipher is weaker than the TMK.
     """
     transport = krd_key(krd)
-    cipher.require_carries(header.algorithm)
-    require_transport(header.algorithm, transport.key_size)
+    if not cipher.carries(header.algorithm):
+        raise TransportTooWeak(f"an envelope under {cipher} does not carry {header.algorithm}")
+    require_transport(header.algorithm, transport)
     if len(key) != header.algorithm.key_bytes:
         raise TermsRefused("the key has not its algorithm's length")
     algorithm, content_key, ciphertext = _encrypted(

@@ -5,11 +5,8 @@ zero. A TMK is not exportable, and a terminal only decrypts with it (mode D).
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
-from keymanagement.port import KeyAlgorithm
-
-KeyUsage = Literal["K1", "K0"]
+from keymanagement.port import KeyAlgorithm, KeyUsage
 
 
 @dataclass(frozen=True, slots=True)

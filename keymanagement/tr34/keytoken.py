@@ -7,15 +7,15 @@ never was (design, section 9).
 This module and its neighbours only compose. Whoever signs is given to them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
 
 from keymanagement.port import TermsRefused
 from keymanagement.tr34.der import octets, utc_time
-from keymanagement.tr34.dialect import Dialect
-from keymanagement.tr34.envelope import ContentCipher, attribute, envelope, header_attribute
+from keymanagement.tr34.envelope import attribute, envelope, header_attribute
+from keymanagement.tr34.form import TokenForm
 from keymanagement.tr34.header import KeyBlockHeader
 from keymanagement.tr34.identifiers import ENVELOPED_DATA, RANDOM_NONCE, SIGNING_TIME
 from keymanagement.tr34.identity import CmsSigner
@@ -63,19 +63,6 @@ def nonce_value(nonce: bytes) -> bytes:
     if not LEAST_NONCE <= len(nonce) <= MOST_NONCE:
         raise TermsRefused("a KRD's nonce has 8 to 16 bytes")
     return octets(nonce)
-
-
-@dataclass(frozen=True, slots=True)
-class TokenForm:
-    """How tokens are written for a model of terminal.
-
-    `crl_der` is the list of the authority that certified the KDH, for KRDs that ask for it in
-    each token.
-    """
-
-    dialect: Dialect = Dialect.STRICT_CMS
-    cipher: ContentCipher = ContentCipher.AES_128
-    crl_der: bytes | None = field(default=None, repr=False)
 
 
 def compose(

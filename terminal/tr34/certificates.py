@@ -63,12 +63,19 @@ class HostProfile:
         try:
             key = certificate.public_key()
             long_enough = isinstance(key, RSAPublicKey) and key.key_size >= self.least_bits
-            right = long_enough and _signs_only(certificate) and self._is_marked(certificate)
+            right = long_enough and self.fits(certificate)
         except UNREADABLE:
             raise Tr34Refused(Rule.HOST_PURPOSE) from None
         if not right:
             raise Tr34Refused(Rule.HOST_PURPOSE)
         require_valid(certificate, now=now)
+
+    def fits(self, certificate: x509.Certificate) -> bool:
+        """Tell whether a certificate signs tokens and is marked as a KDH's, whatever its key.
+
+        Raises one of `UNREADABLE` if its extensions cannot be read.
+        """
+        return _signs_only(certificate) and self._is_marked(certificate)
 
     def _is_marked(self, certificate: x509.Certificate) -> bool:
         purposes = _purposes(certificate)

@@ -118,10 +118,10 @@ class _Kiosk:
 
     def _begin(self, form: dict[str, str]) -> None:
         reason = form.get("reload_reason")
-        if loaded_key(self._background.terminal.epp) is None:
-            self._background.begin(None)
-        elif reason in RELOAD_REASONS:
+        if reason in RELOAD_REASONS:
             self._background.begin(reason)
+        elif loaded_key(self._background.terminal.epp) is None:
+            self._background.begin(None)
 
     def _approve(self, form: dict[str, str]) -> None:
         try:

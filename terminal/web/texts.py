@@ -147,6 +147,18 @@ REASONS: Final[Mapping[str, tuple[str, str | None]]] = MappingProxyType(
             noted("Keyfill has no key format that this PIN pad (EPP) accepts."),
             _CALL,
         ),
+        Reason.MODEL_UNKNOWN: (
+            noted("Keyfill has no rule for terminals of this model."),
+            _CALL,
+        ),
+        Reason.RELOAD_REASON_MISSING: (
+            noted("Keyfill has an active key of this terminal on record."),
+            noted("Say why another key is needed, and ask again."),
+        ),
+        Reason.FOREIGN_EPP_KEY: (
+            noted("Keyfill knows this PIN pad (EPP) in another terminal."),
+            noted("If the PIN pad was exchanged, have it registered. Then ask for a key again."),
+        ),
         Reason.WRONG_STAGE: (
             noted("The last load of this terminal is just being closed."),
             noted("Wait a minute. Then try again."),

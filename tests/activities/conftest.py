@@ -1,24 +1,14 @@
 """A database with a registry, and one loading request on it."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from records import migration
 from tests.support.backoffice import Office
 from tests.support.backstage import Backstage
 from tests.support.recording import Recording
 from tests.support.world import World
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One freshly migrated file, to be copied."""
-    path = tmp_path_factory.mktemp("activities") / "template.db"
-    migration.upgrade(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture
@@ -28,9 +18,8 @@ def world() -> World:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, migrated_file: Path, world: World) -> Iterator[Backstage]:
+def stage(tmp_path: Path, world: World) -> Iterator[Backstage]:
     """Its records and journal."""
-    shutil.copyfile(migrated_file, tmp_path / "keyfill.db")
     stage = Backstage.make(tmp_path, world, clock=lambda: world.now)
     yield stage
     stage.close()

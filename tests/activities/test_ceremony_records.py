@@ -56,8 +56,7 @@ def everything(stage: Backstage) -> dict[str, list[tuple[Any, ...]]]:
 
 def dying(recording: Recording) -> Recording:
     """The same request, recorded by a process that dies before every commit."""
-    url = f"sqlite:///{recording.stage.database.sqlite_path}"
-    stage = replace(recording.stage, database=DyingDatabase(url))
+    stage = replace(recording.stage, database=DyingDatabase(recording.stage.url))
     other = replace(recording, stage=stage)
     other.records = type(recording.records)(stage.database, recording.records._facts, stage.clock)
     return other

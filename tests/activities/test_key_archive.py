@@ -8,7 +8,6 @@ from sqlalchemy import delete, update
 from sqlmodel import Session, col
 
 from activities.key_archive import RecordsArchive
-from activities.key_worker import KeyWorker
 from ceremony.messages import SettleCommand, Settlement
 from ceremony.reasons import Reason
 from ceremony.stages import Stage
@@ -213,7 +212,7 @@ def swapped_envelopes(session: Session) -> None:
 
 def garbled(session: Session) -> None:
     """Put no JSON at all into the terminal's envelope."""
-    session.exec(update(TerminalEntryRow).values(envelope="\x00{{{"))
+    session.exec(update(TerminalEntryRow).values(envelope="\x01{{{"))
 
 
 @pytest.mark.parametrize("edit", [foreign_terminal, swapped_people, swapped_envelopes, garbled])
@@ -259,7 +258,7 @@ def test_the_key_worker_answers_by_its_two_activities(recording: Recording) -> N
     """`release_key` and `settle_key` are all there is, and both can be repeated."""
     confirmed(recording)
     stage = recording.stage
-    worker = KeyWorker(stage.release(), stage.settlement(), stage.memory_of_registry())
+    worker = stage.key_worker()
     outcome = worker.release_key(recording.command())
     assert worker.release_key(recording.command()) == outcome
     assert outcome.token_digest is not None

@@ -34,7 +34,7 @@ def archive(stage: Backstage) -> RecordsArchive:
 @pytest.fixture
 def keys(stage: Backstage) -> Iterator[KeyWorker]:
     """The key worker's activities."""
-    yield KeyWorker(stage.release(), stage.settlement(), stage.memory_of_registry())
+    yield stage.key_worker()
 
 
 def revocation(stage: Backstage, **fields: Any) -> Revocation:

@@ -27,6 +27,11 @@ def foreign_epp(**issued: Any) -> Epp:
     return Epp(key, authority.issue(key.public_key(), **issued))
 
 
+def certified_anew(epp: Epp) -> Epp:
+    """The same EPP key in a second certificate."""
+    return Epp(epp.private_key, sample_authority().issue(epp.private_key.public_key()))
+
+
 def expired_epp() -> Epp:
     """An EPP whose certificate has expired."""
     return foreign_epp(by=sample_authority(), not_after=datetime(2026, 1, 1, tzinfo=UTC))
@@ -72,6 +77,10 @@ REFUSED: dict[str, tuple[Reason, Callable[[Office], str]]] = {
     "another terminal's EPP": (
         Reason.FOREIGN_EPP_KEY,
         lambda o: o.entry(replace(fresh(NEW), epp=o.world.other.epp)),
+    ),
+    "another terminal's EPP, certified anew": (
+        Reason.FOREIGN_EPP_KEY,
+        lambda o: o.entry(replace(fresh(NEW), epp=certified_anew(o.world.other.epp))),
     ),
     "another terminal's device": (
         Reason.FOREIGN_DEVICE_KEY,

@@ -74,6 +74,10 @@ TABLE = [
     Broken(R, Reason.WRONG_EPP, said={"epp_fingerprint": SAMPLE_DIGEST}),
     Broken(R, Reason.FORMAT_UNSUPPORTED, said={"formats": ("tr34",)}),
     Broken(R, Reason.FORMAT_UNSUPPORTED, found={"formats": frozenset()}),
+    Broken(R, Reason.RELOAD_REASON_MISSING, said={"reload_reason": None}, found={"active": True}),
+    Broken(R, Reason.RELOAD_REASON_MISSING, said={"reload_reason": ""}, found={"active": True}),
+    Broken(R, Reason.RELOAD_REASON_MISSING, said={"reload_reason": None, "current_kcv": "000000"}),
+    Broken(R, Reason.RELOAD_REASON_MISSING, said={"reload_reason": " ", "current_kcv": "a1b2c3"}),
     Broken(A, Reason.NOT_FIRST_ADMINISTRATOR, signer="second"),
     Broken(A, Reason.NOT_FIRST_ADMINISTRATOR, signer="third"),
     Broken(A, Reason.NOT_FIRST_ADMINISTRATOR, said={"administrator": "A1002"}),
@@ -209,6 +213,20 @@ def test_one_broken_fact_gives_its_reason(broken: Broken) -> None:
     reasons = _judge(broken)
     assert set(reasons) == {broken.reason} | broken.and_also
     assert len(set(reasons)) == len(reasons)
+
+
+@pytest.mark.parametrize(
+    ("active", "current_kcv"), [(True, None), (False, "a1b2c3"), (True, "0" * 6)]
+)
+def test_a_reload_with_a_reason_is_accepted(active: bool, current_kcv: str | None) -> None:
+    """Also where the EPP's key is not the one on record: after a lost receipt it is not."""
+    said = {"reload_reason": "suspected exposure", "current_kcv": current_kcv}
+    assert _judge(Broken(R, Reason.MALFORMED, said=said, found={"active": active})) == ()
+
+
+def test_a_first_key_needs_no_reason() -> None:
+    """Neither the records nor the EPP know of a key."""
+    assert _judge(Broken(R, Reason.MALFORMED, said={"reload_reason": None})) == ()
 
 
 @pytest.mark.parametrize("kind", [R, A, D, C, T, X])

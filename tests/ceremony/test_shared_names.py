@@ -10,6 +10,7 @@ from ceremony import names
 from ceremony.eppcertificate import EntryError
 from ceremony.feed import FeedError
 from ceremony.keyclaims import KeyRole
+from ceremony.keylife import KeyState
 from ceremony.messages import EventStep, Notice, RegistryPage, SyncReport
 from ceremony.passkeys import PasskeyError
 from ceremony.reasons import Reason
@@ -31,13 +32,16 @@ SHARED = {
     "REGISTRY_SYNC": "RegistrySync",
     "REGISTRY_SYNC_ID": "registry-sync",
     "REGISTRY_NOTES": "RegistryNotes",
+    "KEY_ORDER": "KeyOrder",
+    "KEY_EXPORT": "KeyExport",
+    "KEY_EXPORT_ID": "key-export",
     "SEARCH_REQUEST": "KeyfillRequest",
     "SEARCH_STAGE": "KeyfillStage",
     "SEARCH_TERMINAL": "KeyfillTerminal",
     "SEARCH_FIRST": "KeyfillFirstAdministrator",
     "SEARCH_SECOND": "KeyfillSecondAdministrator",
     "SEARCH_BRANCH": "KeyfillBranch",
-    "TOKEN_FORMATS": ("oaep-jws", "tr34"),
+    "TOKEN_FORMATS": ("oaep-jws", "tr34", "gm-envelope"),
     "SIGNAL_REQUEST_REPEATED": "request_repeated",
     "SIGNAL_CODE_REQUESTED": "code_requested",
     "SIGNAL_APPLICATION": "application_submitted",
@@ -60,6 +64,7 @@ def test_a_terminal_has_one_loading_request() -> None:
     """The workflow id names the terminal and nothing else, so Temporal keeps one open each."""
     assert names.loading_request_id("ATM-1") == "loading-request/ATM-1"
     assert names.registry_notes_id("run-1") == "registry-notes/run-1"
+    assert names.key_order_id("ab") == "key-order/ab"
 
 
 def test_a_stage_is_called_what_it_is() -> None:
@@ -115,7 +120,7 @@ def test_other_refusals_say_as_much_as_they_may() -> None:
     assert str(stopped) == "too-many-removed: 3 of 20"
 
 
-@pytest.mark.parametrize("names", [KeyRole, SmsStatus, Subject])
+@pytest.mark.parametrize("names", [KeyRole, KeyState, SmsStatus, Subject])
 def test_what_rows_are_marked_with_never_changes(names: type[Enum]) -> None:
     """The value is the name in small letters: rows of a former release hold it."""
     assert [one.value for one in names] == [one.name.lower() for one in names]

@@ -12,6 +12,7 @@ NOT_OF_A_REQUEST = {
     Kind.RELEASE_RECORD,
     Kind.REMOVAL_ORDER,
     Kind.REVOCATION,
+    Kind.KEY_ORDER,
 }
 
 # The design's section 2, row by row: who may follow whom by a statement.

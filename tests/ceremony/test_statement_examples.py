@@ -36,6 +36,7 @@ SIGNER: Final = {
     "removal-order": "officer-1",
     "release-record": "record",
     "revocation": "officer-1",
+    "key-order": "officer-1",
 }
 
 

@@ -175,7 +175,9 @@ def test_there_is_no_kcv_without_a_key(journal: Journal) -> None:
 def test_a_second_key_is_discarded(journal: Journal) -> None:
     """The loser of a race gets the winner's key and token, whatever it made itself."""
     winner = released(journal)
-    loser = NewKey(REQUEST, KeyAlgorithm.AES_128, b"another block", "ffffff", "record 2", NOW)
+    loser = NewKey(
+        REQUEST, KeyAlgorithm.AES_128, b"another block", "ffffff", "record 2", NOW, bytes(32)
+    )
     assert journal.save_key_and_first_token(loser, new_token("second")) == winner
     assert journal.token_for(digest("second")) is None
     assert journal.kcv_of(REQUEST) == new_key().kcv
@@ -276,7 +278,7 @@ def test_threads_race_to_one_key(journal: Journal) -> None:
         name = f"confirmation {number}"
         begun = journal.begin_release(intent(name))
         block = bytes([number]) * 40
-        key = NewKey(REQUEST, KeyAlgorithm.AES_128, block, "08793e", "record", NOW)
+        key = NewKey(REQUEST, KeyAlgorithm.AES_128, block, "08793e", "record", NOW, bytes(32))
         held, token = journal.save_key_and_first_token(key, new_token(name))
         return begun, held.host_block, token.confirmation_digest
 
@@ -310,7 +312,7 @@ with Journal(Path(sys.argv[1]), bytes(range(32))) as journal:
     print("ready", flush=True)
     sys.stdin.readline()
     begun = journal.begin_release(intent(name))
-    key = NewKey(REQUEST, KeyAlgorithm.AES_128, name.encode() * 8, "08793e", name, NOW)
+    key = NewKey(REQUEST, KeyAlgorithm.AES_128, name.encode() * 8, "08793e", name, NOW, bytes(32))
     held, token = journal.save_key_and_first_token(key, new_token(name))
     print(begun.confirmation_digest, held.record, token.token_digest, flush=True)
 """

@@ -2,12 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ceremony.keylife import KeyAct
 from keymanagement.journal import Journal
-from keymanagement.journalerrors import JournalConflict, JournalCorrupt
+from keymanagement.journalerrors import DuplicateKey, JournalConflict, JournalCorrupt
 from keymanagement.journalfile import HEADS, SCHEMA_VERSION, Table
 from keymanagement.journalrows import (
     CODE_TRIES,
@@ -25,9 +27,19 @@ from keymanagement.journalrows import (
     Sighting,
 )
 from keymanagement.kcvseal import SealedKcvInvalid
-from tests.support.journals import NOW, REQUEST, digest, intent, new_token, released
+from tests.support.journals import (
+    NOW,
+    REQUEST,
+    digest,
+    intent,
+    new_key,
+    new_token,
+    ordered,
+    released,
+)
 
 NEXT = "B" * 24
+TWIN = "C" * 24
 COLUMNS = [(table, name) for table in (*TABLES, HEADS) for name in (*table.columns, "mac")]
 Value = str | int | bytes | None
 ADDED = [table.name for table in TABLES if table.since > 1]
@@ -47,13 +59,26 @@ def path(tmp_path: Path, kek: bytes) -> Path:
         released(journal)
         journal.settle(REQUEST, digest("receipt"), KeyState.ACTIVE, NOW)
         released(journal, request_id=NEXT, confirmation="next")
+        journal.begin_release(intent("twin", request_id=TWIN))
+        twin = replace(new_key(request_id=TWIN), uniqueness=new_key().uniqueness)
+        with pytest.raises(DuplicateKey):
+            journal.save_key_and_first_token(twin, new_token("twin", request_id=TWIN))
         journal.rely_on(
             [
-                Reliance("terminal", "ATM-0001", 1, digest("entry"), digest("identity")),
+                Reliance(
+                    "terminal",
+                    "ATM-0001",
+                    1,
+                    digest("entry"),
+                    digest("identity"),
+                    epp_key=digest("EPP key"),
+                ),
                 Reliance("credential", "p-1", 1, digest("other"), digest("key")),
             ]
         )
         journal.revoke(Revoked("person", "p-9", 4, digest("revocation")))
+        journal.begin_order(ordered(KeyAct.REVOKE))
+        journal.finish_order(ordered(KeyAct.REVOKE).digest, NOW)
         journal.count_wrong_code(REQUEST)
         journal.begin_try(CodeTry(digest("first"), REQUEST, "0.mac"), most=1)
         journal.right_code(digest("first"))

@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from types import ModuleType
 from typing import Any
 
+import psec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -21,12 +22,7 @@ from keymanagement.port import KeyAlgorithm, KeyBinding
 KEK = bytes(range(32))
 REQUEST_ID = "A" * 24
 BINDING = KeyBinding("ATM-0001", REQUEST_ID)
-CODES = {
-    KeyAlgorithm.AES_128: 1,
-    KeyAlgorithm.AES_192: 2,
-    KeyAlgorithm.AES_256: 3,
-    KeyAlgorithm.TDES: 4,
-}
+CODES = {one: {"TDES": "T", "SM4": "4"}.get(one, "A") for one in KeyAlgorithm}
 UNPRINTED = {"block", "host_block", "kcv", "to", "value"}
 
 
@@ -38,14 +34,12 @@ def derived(purpose: bytes) -> bytes:
 
 @pytest.mark.parametrize("algorithm", list(KeyAlgorithm))
 def test_a_hosts_copy_has_the_documented_layout(algorithm: KeyAlgorithm) -> None:
-    """Magic, version, algorithm, KEK check, nonce, then AES-256-GCM over all that binds it."""
+    """An X9.143 block of version D under a derived key; another implementation opens it."""
     key = bytes(range(algorithm.key_bytes))
     block = HostCopies(KEK).seal(key, algorithm, BINDING)
-    header, nonce, sealed = block[:14], block[14:26], block[26:]
-    assert header == b"KFHC\x01" + bytes([CODES[algorithm]]) + derived(b"host-copy-check")[:8]
-    parts = [header, b"ATM-0001", REQUEST_ID.encode(), algorithm.value.encode()]
-    bound = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-    assert AESGCM(derived(b"host-copy")).decrypt(nonce, sealed, bound) == key
+    header, opened = psec.tr31.unwrap(derived(b"host-copy-block"), block.decode())
+    assert (opened, str(header)[5:12]) == (key, f"K1{CODES[algorithm]}E00E")
+    assert header.blocks["LB"] == f"{REQUEST_ID} ATM-0001"
 
 
 def test_a_kcv_at_rest_is_bound_to_its_request() -> None:

@@ -55,7 +55,7 @@ def test_a_fault_of_the_journal_is_not_an_answer(
     """It is raised, so that the call is repeated: a refusal would end the request for good."""
     command = bench.command(bench.authorised())
 
-    def locked(*_: Any) -> None:
+    def locked(*_: Any, **__: Any) -> None:
         raise JournalUnavailable("locked")
 
     with monkeypatch.context() as broken:

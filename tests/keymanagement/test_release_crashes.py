@@ -1,6 +1,6 @@
 """The key worker dies at every step, before the act or after it; then it is asked again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,26 +8,9 @@ from ceremony.messages import ReleaseCommand, SettleCommand
 from keymanagement.checkvalue import key_check_value
 from keymanagement.journalrows import KeyState
 from keymanagement.port import KeyAlgorithm
+from tests.support.deaths import every_death, held_state
 from tests.support.keybench import KeyBench
-from tests.support.keyfakes import PowerCut, Wire
-from tests.support.world import World
-
-MOST_STEPS = 60
-
-
-def every_death(
-    folder: Path, places: tuple[bool, ...] = (False, True)
-) -> Iterator[tuple[KeyBench, Wire]]:
-    """A fresh bench, and a wire that dies one step later than the last; stop when none died."""
-    world = World.make()
-    for after in places:
-        for at in range(1, MOST_STEPS):
-            bench = KeyBench.make(folder / f"{'after' if after else 'before'}-{at}", world)
-            wire = Wire(at, after)
-            yield bench, wire
-            bench.close()
-            if wire.calls < at:
-                break
+from tests.support.keyfakes import PowerCut
 
 
 def died(act: Callable[[Any], object], command: ReleaseCommand | SettleCommand) -> bool:
@@ -141,10 +124,3 @@ def test_a_settlement_that_died_at_any_step_is_made_up_for(tmp_path: Path) -> No
 def settling(request_id: str, receipt: str) -> SettleCommand:
     """The command to settle by a receipt."""
     return SettleCommand(request_id=request_id, terminal_no="ATM-0001", receipt=receipt)
-
-
-def held_state(bench: KeyBench, request_id: str) -> KeyState:
-    """Where a request's key stands."""
-    held = bench.journal.key_of(request_id)
-    assert held is not None
-    return held.state

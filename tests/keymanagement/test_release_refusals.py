@@ -9,13 +9,10 @@ import pytest
 
 from ceremony.reasons import Reason
 from keymanagement.journalrows import Reliance
+from keymanagement.policy import KeyPolicy, KeyRule
 from keymanagement.port import KeyAlgorithm
-from keymanagement.release import ReleasePolicy
-from keymanagement.tr34.envelope import ContentCipher
-from keymanagement.tr34.keytoken import TokenForm
 from tests.support.identities import AUDIENCE
 from tests.support.keybench import KeyBench, require_nothing, require_refused
-from tests.support.keyfakes import CountingManager
 
 WRONG_SMS = "000000"
 WRONG_APPROVAL = "0000"
@@ -174,9 +171,9 @@ def test_the_first_known_format_is_made(bench: KeyBench) -> None:
     assert [one.format for one in bench.archive.tokens] == ["oaep-jws"]
 
 
-def test_a_format_too_weak_for_the_key_is_passed_over(bench: KeyBench) -> None:
-    """A 3DES envelope carries no AES key: the terminal gets the next format that does."""
-    bench.manager = CountingManager(TokenForm(cipher=ContentCipher.TDES))
+def test_a_format_that_the_policy_does_not_allow_is_passed_over(bench: KeyBench) -> None:
+    """The key manager makes `tr34`, the model's rule allows `oaep-jws` only: that one it gets."""
+    bench.policy = KeyPolicy(KeyRule(formats=("oaep-jws",)), {})
     case = bench.authorised(request={"formats": ("tr34",)})
     require_refused(bench, bench.command(case), Reason.FORMAT_UNSUPPORTED)
     bench.released(request={"formats": ("tr34", "oaep-jws")})
@@ -249,10 +246,10 @@ def test_a_key_stronger_than_its_transport_is_refused(
     bench: KeyBench, algorithm: KeyAlgorithm
 ) -> None:
     """RSA-2048 carries neither AES-192 nor AES-256; no key is made, no intent is left."""
-    bench.policy = ReleasePolicy(algorithm)
+    bench.policy = KeyPolicy.for_all(algorithm)
     case = bench.authorised()
     require_refused(bench, bench.command(case), Reason.KEY_TOO_STRONG)
-    bench.policy = ReleasePolicy(KeyAlgorithm.TDES)
+    bench.policy = KeyPolicy.for_all(KeyAlgorithm.TDES)
     outcome = bench.release(bench.command(case))
     assert outcome.token_digest is not None
     assert len(bench.clear_key(outcome.token_digest)) == 24

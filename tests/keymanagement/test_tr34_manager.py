@@ -17,8 +17,7 @@ from keymanagement.port import (
 )
 from keymanagement.software import SoftwareKeyManager
 from keymanagement.tr34.dialect import Dialect as Written
-from keymanagement.tr34.envelope import ContentCipher
-from keymanagement.tr34.keytoken import TokenForm
+from keymanagement.tr34.form import ContentCipher, TokenForm
 from terminal.tr34.binding import Anchors, Binding, Krd
 from terminal.tr34.dialects import Dialect
 from terminal.tr34.keytoken import Opened, TwoPass, open_key_token
@@ -60,13 +59,13 @@ def test_the_epp_gets_the_hosts_key(
 
 
 def test_a_model_may_ask_for_annex_b_and_3des(
-    kek: bytes, kdh: KdhIdentity, binding: KeyBinding
+    manager: SoftwareKeyManager, kdh: KdhIdentity, binding: KeyBinding
 ) -> None:
     """Dialect and envelope are configuration, for EPPs that read nothing else."""
     form = TokenForm(dialect=Written.ANNEXB_ERRATA, cipher=ContentCipher.TDES)
-    manager = SoftwareKeyManager(kek, kdh, form=form)
+    terms = replace(terms_of(binding), form=form)
     created = manager.create(KeyAlgorithm.TDES, binding)
-    token = manager.make_token(created.block, KeyAlgorithm.TDES, binding, terms_of(binding), "tr34")
+    token = manager.make_token(created.block, KeyAlgorithm.TDES, binding, terms, "tr34")
     assert opened(token.value, kdh).dialect is Dialect.ANNEXB_ERRATA
 
 

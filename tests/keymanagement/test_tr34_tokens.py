@@ -12,10 +12,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keymanagement.port import KeyAlgorithm, TermsRefused, TransportTooWeak
 from keymanagement.tr34.dialect import Dialect
-from keymanagement.tr34.envelope import ContentCipher
+from keymanagement.tr34.form import ContentCipher, TokenForm
 from keymanagement.tr34.header import KeyBlockHeader
 from keymanagement.tr34.identity import issuer_and_serial
-from keymanagement.tr34.keytoken import MOST_BYTES, OnePass, TokenForm, TwoPass, compose
+from keymanagement.tr34.keytoken import MOST_BYTES, OnePass, TwoPass, compose
 from terminal.tr34 import certificates as receiving
 from tests.support.tr34world import (
     AES,

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
+from cryptography.hazmat.primitives.hashes import SHA1
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -144,6 +146,10 @@ def test_a_refused_token_does_not_use_the_nonce_up(bench: Bench) -> None:
         ({"exp": "later"}, EppCode.FORMAT_INVALID),
         ({"iat": 1.5}, EppCode.FORMAT_INVALID),
         ({"kcv": "08793e"}, EppCode.FORMAT_INVALID),
+        ({"key_encryption": "RSA-OAEP"}, EppCode.CONTENT_INVALID),
+        ({"key_encryption": "RSA-OAEP-512"}, EppCode.FORMAT_INVALID),
+        ({"key_encryption": "RSA1_5"}, EppCode.FORMAT_INVALID),
+        ({"key_encryption": ""}, EppCode.FORMAT_INVALID),
     ],
 )
 def test_a_signed_token_with_wrong_contents_is_refused(
@@ -153,7 +159,21 @@ def test_a_signed_token_with_wrong_contents_is_refused(
     refused(bench, bench.token(**changes), code)
 
 
-@pytest.mark.parametrize("name", ["request_id", "krd_nonce", "exp", "key_usage", "epp_fingerprint"])
+def test_a_key_under_sha1_opens_if_the_token_says_so(bench: Bench) -> None:
+    """Some HSMs know no other OAEP: the KDH signs that it is theirs, so that nobody lowers it."""
+    clear = os.urandom(16)
+    oaep = OAEP(mgf=MGF1(SHA1()), algorithm=SHA1(), label=None)  # noqa: S303 - what such an HSM does
+    encrypted = b64url(bench.keys.private_key.public_key().encrypt(clear, oaep))
+    refused(bench, bench.token(encrypted_key=encrypted), EppCode.CONTENT_INVALID)
+    token = bench.token(encrypted_key=encrypted, key_encryption="RSA-OAEP")
+    imported = bench.epp.import_key_token(token, request_id=REQUEST)
+    assert imported.key_check_value == key_check_value(KeyAlgorithm.AES_128, clear)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["request_id", "krd_nonce", "exp", "key_usage", "epp_fingerprint", "key_encryption"],
+)
 def test_a_token_that_leaves_something_out_is_refused(bench: Bench, name: str) -> None:
     """A token has to say everything that binds it."""
     payload = bench.payload()

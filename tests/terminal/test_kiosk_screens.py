@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
@@ -17,24 +16,12 @@ from ceremony.verification import peek
 from ceremony.words import fingerprint_words
 from terminal.epp import Epp
 from terminal.eppstore import EppStore
-from tests.support.kioskbench import KioskPage, KioskProcess, eventually, kiosk_bench, qr_text
+from tests.support import kioskbench
+from tests.support.kioskbench import KioskPage, KioskProcess, eventually, qr_text
 from tests.support.terminalbench import TerminalBench as Bench
 from tests.support.terminalserver import ADMINISTRATOR, APPROVAL_CODE, living_kdh
 
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A terminal, and a server where the test plays the people."""
-    with kiosk_bench(tmp_path / "terminal") as made:
-        yield made
-
-
-@pytest.fixture
-def kiosk(bench: Bench) -> Iterator[KioskProcess]:
-    """The terminal's kiosk, running."""
-    process = KioskProcess(bench.folder, bench.server.url)
-    yield process
-    process.leave()
+bench, kiosk = kioskbench.bench, kioskbench.kiosk
 
 
 @pytest.fixture
@@ -99,12 +86,29 @@ def test_another_key_needs_a_reason(bench: Bench, page: KioskPage) -> None:
         assert page.screen == "start"
     page.press("load", reload_reason="suspected exposure")
     page.await_screen("scan")
+    payload = requested(bench)
+    assert (payload.reload_reason, payload.current_kcv) == ("suspected exposure", bench.server.kcv)
+
+
+@pytest.mark.parametrize("reason", ["service", None])
+def test_a_pin_pad_that_lost_its_key_may_say_why(
+    bench: Bench, page: KioskPage, reason: str | None
+) -> None:
+    """Keyfill may have its key on record: the reasons are there to choose, and need not be."""
+    assert "This terminal had a key before" in page.await_screen("start")
+    page.press("load", **({"reload_reason": reason} if reason else {}))
+    page.await_screen("scan")
+    payload = requested(bench)
+    assert (payload.reload_reason, payload.current_kcv) == (reason, None)
+
+
+def requested(bench: Bench) -> RequestPayload:
+    """What the terminal's request on record says."""
     state = bench.file.read()
-    assert state is not None
-    assert state.request is not None
+    assert state is not None and state.request is not None
     payload = peek(state.request).payload
     assert isinstance(payload, RequestPayload)
-    assert (payload.reload_reason, payload.current_kcv) == ("suspected exposure", bench.server.kcv)
+    return payload
 
 
 @pytest.mark.parametrize(

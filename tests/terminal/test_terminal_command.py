@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ceremony.stages import Stage
+from ceremony.statements import RequestPayload
+from ceremony.verification import peek
 from terminal.command import app
 from terminal.loadstate import LoadFile
 from tests.support.terminalbench import TerminalBench
@@ -56,6 +58,15 @@ def test_a_load_is_told_as_json_lines(bench: TerminalBench) -> None:
     assert f'"{APPROVAL_CODE}"' not in result.stdout
     assert bench.server.posted
     assert "status_token" not in result.stdout
+
+
+def test_a_reload_says_why(bench: TerminalBench) -> None:
+    """The reason on the command line is in the signed request."""
+    assert load(bench, "--reload-reason", "after a repair").exit_code == 0
+    state = LoadFile(bench.folder).read()
+    assert state is not None and state.request is not None
+    said = peek(state.request).payload
+    assert isinstance(said, RequestPayload) and said.reload_reason == "after a repair"
 
 
 def test_people_see_a_qr_code_and_both_kcvs(bench: TerminalBench) -> None:

@@ -5,7 +5,8 @@ import pytest
 from keymanagement.port import KeyAlgorithm
 from keymanagement.tr34.der import integer, octets
 from keymanagement.tr34.dialect import Dialect as Written
-from keymanagement.tr34.envelope import ContentCipher, attribute, envelope
+from keymanagement.tr34.envelope import attribute, envelope
+from keymanagement.tr34.form import ContentCipher
 from keymanagement.tr34.identifiers import MGF1, P_SPECIFIED, RANDOM_NONCE, RSAES_OAEP, SHA256
 from keymanagement.tr34.keytoken import OnePass, TwoPass
 from terminal.tr34.dialects import EVERY, Dialect

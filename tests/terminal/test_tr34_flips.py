@@ -16,7 +16,7 @@ from keymanagement.tr34.credentials import (
 )
 from keymanagement.tr34.credentials import kdh_credential, kdh_rebind, kdh_unbind
 from keymanagement.tr34.dialect import Dialect
-from keymanagement.tr34.envelope import ContentCipher
+from keymanagement.tr34.form import ContentCipher
 from keymanagement.tr34.keytoken import OnePass
 from terminal.tr34.credentials import authority_rebind, authority_unbind, bind, rebind, unbind
 from terminal.tr34.dialects import Dialect as Read

@@ -10,7 +10,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from keymanagement.port import KeyAlgorithm
 from keymanagement.tr34.der import octets, set_of
 from keymanagement.tr34.dialect import Dialect
-from keymanagement.tr34.envelope import ContentCipher, attribute, envelope
+from keymanagement.tr34.envelope import attribute, envelope
+from keymanagement.tr34.form import ContentCipher
 from keymanagement.tr34.header import KeyBlockHeader
 from keymanagement.tr34.identifiers import DATA, ENVELOPED_DATA, RANDOM_NONCE, SIGNING_TIME
 from keymanagement.tr34.keytoken import OnePass, TwoPass
