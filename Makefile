@@ -12,6 +12,9 @@ PYTHON ?=
 # A file's tests stay together, as they share what they started.
 ARGS ?= --numprocesses 3 --dist loadfile
 
+# Besides tests/records, which runs on both databases by itself.
+RINGS ?= tests/activities tests/cli
+
 BIN := $(VENV)/bin
 CREATED := $(VENV)/.created
 RUNTIME := $(VENV)/.installed-runtime
@@ -23,12 +26,15 @@ INSTALL_LOCKED := $(INSTALL) --require-hashes --only-binary :all:
 # The build backend is in the lock: isolation would fetch it again, without a hash.
 INSTALL_PROJECT := $(INSTALL) --no-deps --no-build-isolation --editable .
 
+# The Compose program; `docker compose` is the same where Docker brings it.
+COMPOSE ?= $(BIN)/docker-compose
+
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra build
 
 .PHONY: help
 help: ## show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: $(RUNTIME) ## run three loads against an embedded server, then stop everything
@@ -41,7 +47,12 @@ up: $(RUNTIME) ## start Temporal, its Web UI, the workers and the API, and stay 
 .PHONY: test
 test: $(DEVELOPMENT) ## run all tests; ARGS="tests/engine -x" runs some, one after the other
 	@$(BIN)/python -m tests.support.chromium
+	@$(BIN)/python -m tests.support.softhsm
 	@PYTHONHASHSEED=0 $(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-postgresql
+test-postgresql: $(DEVELOPMENT) ## run tests that use a database on PostgreSQL too; RINGS="tests/api" chooses
+	@TEST_DATABASE=postgresql PYTHONHASHSEED=0 $(BIN)/python -m pytest $(ARGS) $(RINGS)
 
 .PHONY: lint
 lint: $(DEVELOPMENT) ## ruff, mypy and the import contracts
@@ -49,6 +60,14 @@ lint: $(DEVELOPMENT) ## ruff, mypy and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+.PHONY: compose-config
+compose-config: $(DEVELOPMENT) ## check docker-compose.yml with the variables of deploy/env.example
+	$(COMPOSE) --env-file deploy/env.example --profile kiosk config --quiet
+
+.PHONY: compose-test
+compose-test: $(DEVELOPMENT) ## build the image, start the stack and run a load on it, where Docker can
+	@$(BIN)/python -m bench.composetest --compose "$(COMPOSE)" $(if $(STAND_INS),--stand-ins)
 
 .PHONY: lock
 lock: $(DEVELOPMENT) ## rewrite both locks from pyproject.toml; UPGRADE=--upgrade takes newer versions

@@ -8,11 +8,15 @@ from typing import NoReturn
 
 import typer
 
-from commands import administrators, db, officers, requests, terminals
+from commands import administrators, db, hsm, keys, officers, requests, terminals
+from commands.codecserver import codec_server
 from commands.demo import demo
+from commands.doctor import doctor
 from commands.init import init
+from commands.makesecrets import make_secrets
 from commands.options import Exit
 from commands.phone import app as phone
+from commands.preparetemporal import prepare_temporal
 from commands.serve import api, worker
 from commands.sms import sms
 from commands.up import up
@@ -32,10 +36,16 @@ app.add_typer(terminals.app, name="terminals")
 app.add_typer(administrators.app, name="administrators")
 app.add_typer(officers.app, name="officers")
 app.add_typer(requests.app, name="requests")
+app.add_typer(keys.app, name="keys")
+app.add_typer(hsm.app, name="hsm")
 app.command()(sms)
 app.add_typer(phone, name="phone")
 app.command()(api)
 app.command()(worker)
+app.command()(codec_server)
+app.command()(make_secrets)
+app.command()(prepare_temporal)
+app.command()(doctor)
 app.add_typer(db.app, name="db")
 
 

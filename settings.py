@@ -11,7 +11,9 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Role = Literal["api", "ceremony", "keys", "operator"]
+from ceremony.trust import Trust, TrustError
+
+Role = Literal["api", "ceremony", "keys", "codec", "operator"]
 
 DEVELOPMENT_MARK: Final = "development:"
 """Prefix of every secret that `keyfill init` makes; refused outside development."""
@@ -23,16 +25,51 @@ SECRET_BYTES: Final = {
     "sms_secret": 32,
     "outbox_key": 32,
     "kek": 32,
+    "kek_previous": 32,
+    "export_key": 32,
 }
 """Exact sizes of the secrets that are keys; each is written as hexadecimal."""
 
+MIN_SECRET_BYTES: Final = 32
+MIN_TOKEN_CHARS: Final = 16
+"""Of a token that another company gave; Twilio's have 32. A shorter one is a placeholder."""
+DISTINCT_DIGITS: Final = 8
+"""Random bytes hold at least so many different hexadecimal digits; what people type may not."""
+
 HELD_BY: Final[dict[Role, tuple[str, ...]]] = {
-    "api": ("qr_key", "edge_key", "session_key"),
-    "ceremony": ("sms_secret", "edge_key"),
-    "keys": ("kek", "kdh_key", "kdh_certificate", "record_key", "sms_secret", "qr_key", "edge_key"),
+    "api": ("payload_keys", "qr_key", "edge_key", "session_key"),
+    "ceremony": ("payload_keys", "sms_secret", "edge_key"),
+    "keys": (
+        "payload_keys",
+        "kek",
+        "kdh_key",
+        "kdh_certificate",
+        "record_key",
+        "sms_secret",
+        "qr_key",
+        "edge_key",
+    ),
+    "codec": ("payload_keys",),
     "operator": (),
 }
-"""Who holds what (design, section 4); what a gateway adds is checked with the gateway."""
+"""Who holds what (design, section 4); what a gateway adds is checked with the gateway.
+
+`payload_keys` may be missing in development. The operator's commands read the ceremony's folder.
+"""
+
+SM2_HELD: Final = ("kdh_sm2_key", "kdh_sm2_certificate")
+"""What the key worker also holds where terminals have SM2 EPPs: the KDH's SM2 identity."""
+
+HSM_HELD: Final = ("pkcs11_pin",)
+"""What the key worker holds instead of the KDH's keys, where its key manager is an HSM."""
+
+ROTATED: Final = ("kdh_next_key", "kdh_next_certificate", "kek_previous")
+"""What the key worker also holds while KDH or KEK are rotated; no other role ever does."""
+
+
+POSTGRESQL: Final = "postgresql+psycopg://"
+DATABASES: Final = ("sqlite:///", POSTGRESQL)
+"""What a database's URL begins with."""
 
 
 class SettingsError(ValueError):
@@ -48,12 +85,20 @@ class Settings(BaseSettings):
 
     environment: Literal["development", "production"] = "development"
     home: Path = Path(".keyfill")
-    database_url: str = ""
+    database_url: SecretStr = SecretStr("")
+    database_connections: Annotated[int, Field(ge=1, le=100)] = 8
+    database_lock_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    database_statement_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     journal_file: Path | None = None
+    heartbeat_file: Path | None = None
     trust_file: Path | None = None
+    policy_file: Path | None = None
     temporal_address: str = "127.0.0.1:7233"
     temporal_namespace: str = "default"
     temporal_ui: str = ""
+    codec_host: str = "127.0.0.1"
+    codec_port: Annotated[int, Field(ge=0, le=65535)] = 8481
+    codec_readers: Literal["auditors", "anyone"] = "auditors"
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8480
     api_wait_seconds: Annotated[float, Field(gt=0, le=30)] = 5.0
@@ -62,23 +107,41 @@ class Settings(BaseSettings):
 
     sms_gateway: Literal["outbox", "twilio"] = "outbox"
     sms_language: Literal["en", "zh-CN"] = "en"
+    sms_regions: Annotated[str, Field(pattern=r"^([A-Z]{2}(,[A-Z]{2})*)?$")] = ""
     twilio_account_sid: str = ""
     twilio_from: str = ""
     twilio_base_url: str = ""
     twilio_status_callback: str = ""
     twilio_auth_token: SecretStr = SecretStr("")
 
-    key_manager: Literal["software"] = "software"
-    key_algorithm: Literal["TDES", "AES-128", "AES-192", "AES-256"] = "AES-128"
+    key_manager: Literal["software", "pkcs11"] = "software"
+    pkcs11_module: Path | None = None
+    pkcs11_token: str = "keyfill"  # noqa: S105 - a label
+    pkcs11_parameters: str = ""
+    pkcs11_parallel: bool = False
+    pkcs11_allow_oaep_sha1: bool = False
+    pkcs11_allow_untrusted_wrap: bool = False
+    key_algorithm: Literal["TDES", "AES-128", "AES-192", "AES-256", "SM4"] = "AES-128"
 
+    payload_keys: SecretStr = SecretStr("")
     qr_key: SecretStr = SecretStr("")
     edge_key: SecretStr = SecretStr("")
     session_key: SecretStr = SecretStr("")
     sms_secret: SecretStr = SecretStr("")
     outbox_key: SecretStr = SecretStr("")
     kek: SecretStr = SecretStr("")
+    kek_previous: SecretStr = SecretStr("")
+    export_key: SecretStr = SecretStr("")
+    backoffice_export_url: str = ""
+    backoffice_token: SecretStr = SecretStr("")
     kdh_key: SecretStr = SecretStr("")
     kdh_certificate: SecretStr = SecretStr("")
+    pkcs11_pin: SecretStr = SecretStr("")
+    kdh_sm2_key: SecretStr = SecretStr("")
+    kdh_sm2_certificate: SecretStr = SecretStr("")
+    kdh_next_key: SecretStr = SecretStr("")
+    kdh_next_certificate: SecretStr = SecretStr("")
+    kdh_signs: Literal["current", "next"] = "current"
     record_key: SecretStr = SecretStr("")
 
     @classmethod
@@ -89,16 +152,25 @@ class Settings(BaseSettings):
             SettingsError: if a value is malformed, or a secret that the role needs is missing,
                 of the wrong size, or a development one outside development.
         """
+        settings = cls.unchecked(role, home=home)
+        settings._check(role)
+        return settings
+
+    @classmethod
+    def unchecked(cls, role: Role = "operator", *, home: Path | None = None) -> Self:
+        """Read the settings of one process as `for_role` does, whatever secrets are missing.
+
+        Raises:
+            SettingsError: if a value is malformed.
+        """
         chosen: dict[str, Any] = {} if home is None else {"home": home}
         try:
             folder = cls(**chosen).home / "secrets" / ("ceremony" if role == "operator" else role)
-            settings = cls(**chosen, _secrets_dir=folder if folder.is_dir() else None)
+            return cls(**chosen, _secrets_dir=folder if folder.is_dir() else None)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             name = "_".join(str(part) for part in first["loc"]).upper()
             raise SettingsError(f"Set KEYFILL_{name} rightly: {first['msg']}.") from None
-        settings._check(role)
-        return settings
 
     def secret(self, name: str) -> bytes:
         """Give a secret key's bytes.
@@ -134,9 +206,58 @@ class Settings(BaseSettings):
         return text
 
     @property
+    def sms_region_list(self) -> frozenset[str] | None:
+        """The regions (ISO 3166-1 alpha-2) that SMS may go to; None for all."""
+        return frozenset(self.sms_regions.split(",")) if self.sms_regions else None
+
+    @property
+    def payload_ring(self) -> str | None:
+        """The payload keys, for `engine.keyring` to read; None without, as in development.
+
+        Raises:
+            SettingsError: if there are none outside development, or only development ones.
+        """
+        if self.environment == "development" and not self.payload_keys.get_secret_value():
+            return None
+        return self.secret_text("payload_keys")
+
+    @property
+    def former_keks(self) -> tuple[bytes, ...]:
+        """The KEK that was replaced, while what is under it is still opened; none otherwise.
+
+        Raises:
+            SettingsError: as `secret` does.
+        """
+        held = self.kek_previous.get_secret_value()
+        return (self.secret("kek_previous"),) if held else ()
+
+    @property
     def database(self) -> str:
-        """The records' database URL; SQLite in the home folder by default."""
-        return self.database_url or f"sqlite:///{self.home.resolve() / 'keyfill.db'}"
+        """The records' database URL, password included; SQLite in the home folder by default.
+
+        Raises:
+            SettingsError: if it is neither SQLite's nor PostgreSQL's; it is not quoted.
+        """
+        url = self.database_url.get_secret_value().strip()
+        if url and not url.startswith(DATABASES):
+            raise SettingsError(
+                f"Begin KEYFILL_DATABASE_URL with {POSTGRESQL}, or leave it out for SQLite."
+            )
+        return url or f"sqlite:///{self.home.resolve() / 'keyfill.db'}"
+
+    @property
+    def served_database(self) -> str:
+        """`database`, for whoever makes or serves one: PostgreSQL's, but for development.
+
+        Raises:
+            SettingsError: as `database` does, and for SQLite outside development.
+        """
+        url = self.database
+        if self.environment != "development" and not url.startswith(POSTGRESQL):
+            raise SettingsError(
+                "Set KEYFILL_DATABASE_URL to PostgreSQL: SQLite serves in development only."
+            )
+        return url
 
     @property
     def journal(self) -> Path:
@@ -149,23 +270,104 @@ class Settings(BaseSettings):
         return self.trust_file or self.home / "trust.json"
 
     @property
+    def policy(self) -> Path:
+        """The key policy: what keys and tokens each terminal model gets."""
+        return self.policy_file or self.home / "policy.toml"
+
+    @property
     def source(self) -> str:
         """Where terminal entries come from: a JSON Lines file or the URL of an HTTP feed."""
         return self.registry_source or str(self.home / "feed" / "terminals.jsonl")
 
+    def read_trust(self) -> Trust:
+        """Read the trust file.
+
+        Raises:
+            SettingsError: if there is none.
+            TrustError: if it cannot be used.
+        """
+        try:
+            return Trust.read(self.trust.read_bytes())
+        except OSError as error:
+            raise SettingsError(f"Put the trust file at {self.trust}.") from error
+
     def _check(self, role: Role) -> None:
-        for name in HELD_BY[role]:
-            if name in SECRET_BYTES:
-                self.secret(name)
-            else:
-                self.secret_text(name)
+        _ = self.database
+        self._check_environment(role)
+        self._check_held(role)
+        _ = self.payload_ring
+        if self.environment != "development":
+            self._check_strength(role)
+        self._check_export(role)
         if self.sms_gateway == "outbox":
             if self.environment != "development":
                 raise SettingsError("Set KEYFILL_SMS_GATEWAY to twilio outside development.")
             if role in ("ceremony", "operator"):
                 self.secret("outbox_key")
         elif role in ("api", "ceremony"):
-            self.secret_text("twilio_auth_token")
+            self._check_token("twilio_auth_token")
             for name in ("twilio_account_sid", "twilio_from", "twilio_status_callback"):
                 if not getattr(self, name):
                     raise SettingsError(f"Set KEYFILL_{name.upper()} for the Twilio gateway.")
+
+    def _check_token(self, name: str) -> None:
+        """See that what another company gave is there, and outside development no placeholder."""
+        short = len(self.secret_text(name)) < MIN_TOKEN_CHARS
+        if short and self.environment != "development":
+            raise SettingsError(f"Give keyfill_{name} {MIN_TOKEN_CHARS} characters at least.")
+
+    def _check_held(self, role: Role) -> None:
+        """See that the role has its secrets, and the key worker where to find its HSM."""
+        held, hsm = HELD_BY[role], role == "keys" and self.key_manager == "pkcs11"
+        if hsm:
+            held = (*(name for name in held if name != "kdh_key"), *HSM_HELD)
+        for name in held:
+            if name in SECRET_BYTES:
+                self.secret(name)
+            elif name != "payload_keys":
+                self.secret_text(name)
+        if hsm and self.pkcs11_module is None:
+            raise SettingsError("Set KEYFILL_PKCS11_MODULE to the HSM's PKCS#11 module.")
+
+    def _check_environment(self, role: Role) -> None:
+        """See that nothing outside development is as only development may have it."""
+        if self.environment == "development":
+            return
+        _ = self.served_database
+        try:
+            origin = self.read_trust().origin
+        except (SettingsError, TrustError) as error:
+            raise SettingsError(f"Put a trust file that can be used at {self.trust}.") from error
+        if not origin.startswith("https://"):
+            raise SettingsError("Give the trust file an https:// origin: pages need TLS.")
+        if role == "codec" and self.codec_readers != "auditors":
+            raise SettingsError("Set KEYFILL_CODEC_READERS to auditors outside development.")
+
+    def _check_strength(self, role: Role) -> None:
+        """See that no secret key is weak, and none serves twice."""
+        held = SECRET_BYTES.keys() & {*HELD_BY[role], *ROTATED, "outbox_key", "export_key"}
+        texts = [(name, getattr(self, name).get_secret_value()) for name in sorted(held)]
+        texts += [
+            ("payload_keys", word.partition(":")[2])
+            for word in self.payload_keys.get_secret_value().split()
+        ]
+        known: dict[str, str] = {}
+        for name, text in ((name, text.strip().lower()) for name, text in texts):
+            if len(text) < 2 * MIN_SECRET_BYTES:
+                continue
+            if len(set(text)) < DISTINCT_DIGITS:
+                raise SettingsError(f"Make keyfill_{name} of random bytes.")
+            if text in known:
+                raise SettingsError(f"Give keyfill_{name} other bytes than keyfill_{known[text]}.")
+            known[text] = name
+
+    def _check_export(self, role: Role) -> None:
+        """See that the secrets of a KEK's change and of the export are right where they are set."""
+        if role == "keys" and self.export_key.get_secret_value():
+            self.secret("export_key")
+            if self.key_manager == "pkcs11":
+                raise SettingsError("Take keyfill_export_key away: an HSM's keys are not exported.")
+        if role == "keys" and self.former_keks == (self.secret("kek"),):
+            raise SettingsError("Give keyfill_kek_previous the KEK before keyfill_kek.")
+        if role == "ceremony" and self.backoffice_export_url:
+            self._check_token("backoffice_token")

@@ -7,8 +7,8 @@ holds the key-encrypting key.
 
 import argparse
 import asyncio
-import json
 import logging
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -16,45 +16,49 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import httpx
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.ceremony_records import CeremonyRecords
 from activities.facts import FactFinder
-from activities.key_archive import RecordsArchive
+from activities.key_exports import KeyDeliveries, KeyExporting
 from activities.key_worker import KeyWorker
 from activities.registry_sync import RegistrySource, RegistrySynchroniser
 from activities.sms import SmsGateway, SmsSender
 from ceremony import names
 from ceremony.codes import CodeBook, EdgeSeal
-from ceremony.keys import SigningKey
-from ceremony.qr import QrSeal
-from ceremony.release_rule import ReleaseSecrets
-from ceremony.trust import Trust
-from engine.client import TemporalTarget, connect
+from ceremony.messages import ExportOrder
+from ceremony.trust import TrustError
+from engine.client import TemporalTarget, check, connect
+from engine.heartbeat import beating
+from engine.keyring import KeyRingError
+from engine.payloadcodec import codec_of
 from engine.processes import leave
+from engine.repetition import repeat, repeat_no_more
+from engine.transport import TransportRefused, transport_to
 from gateways.backoffice import JsonLinesFeed
 from gateways.httpfeed import HttpFeed
+from gateways.keyexport import HttpKeyExport
 from gateways.smsoutbox import OutboxGateway
 from gateways.twilio import API as TWILIO_API
 from gateways.twilio import TwilioGateway
-from keymanagement.journal import Journal
-from keymanagement.kdh import KdhIdentity
-from keymanagement.port import KeyAlgorithm
-from keymanagement.registrymemory import RegistryMemory
-from keymanagement.release import KeyRelease, ReleasePolicy
-from keymanagement.releaserecord import RecordSigner
-from keymanagement.settlement import KeySettlement
-from keymanagement.software import SoftwareKeyManager
+from keymanagement.port import KeyManagementError
+from keyworker import key_worker
 from records import messages
 from records.database import Database
+from records.engines import Limits
 from settings import Settings, SettingsError
+from workflows import policies
+from workflows.key_exports import KeyExports
+from workflows.key_orders import KeyOrders
 from workflows.loading_request import LoadingRequest
 from workflows.registry_notes import RegistryNotes
 from workflows.registry_sync import RegistrySync
@@ -109,51 +113,50 @@ def make_worker(client: Client, parts: WorkerParts, executor: ThreadPoolExecutor
 
 def ceremony_parts(settings: Settings, database: Database, stack: ExitStack) -> WorkerParts:
     """Put the ceremony worker together."""
-    trust = read_trust(settings)
+    trust = settings.read_trust()
     codes = CodeBook(settings.secret("sms_secret"))
     facts = FactFinder(trust, codes, EdgeSeal(settings.secret("edge_key")))
     records = CeremonyRecords(database, facts)
     gateway = sms_gateway(settings, database)
     sms = SmsSender(database, trust, codes, gateway, language=settings.sms_language)
     sync = RegistrySynchroniser(database, trust, registry_source(settings, stack))
-    return ceremony_work(records, sms, sync)
+    deliveries = KeyDeliveries(database, back_office(settings, stack))
+    return ceremony_work(records, sms, sync, deliveries)
 
 
 def key_parts(settings: Settings, database: Database, stack: ExitStack) -> WorkerParts:
-    """Put the key worker together."""
-    trust = read_trust(settings)
-    kek = settings.secret("kek")
-    journal = stack.enter_context(Journal(settings.journal, kek))
-    kdh = KdhIdentity.from_pem(
-        settings.secret_text("kdh_key").encode(),
-        settings.secret_text("kdh_certificate").encode(),
-        now=int(time.time()),
-    )
-    record_key = SigningKey.from_jwk(json.loads(settings.secret_text("record_key")))
-    archive = RecordsArchive(database)
-    release = KeyRelease(
-        trust=trust,
-        secrets=ReleaseSecrets(
-            codes=CodeBook(settings.secret("sms_secret")),
-            edge=EdgeSeal(settings.secret("edge_key")),
-            qr=QrSeal(settings.secret("qr_key"), trust.audience),
-        ),
-        journal=journal,
-        manager=SoftwareKeyManager(kek, kdh),
-        archive=archive,
-        records=RecordSigner(record_key, trust.audience),
-        policy=ReleasePolicy(KeyAlgorithm(settings.key_algorithm)),
-    )
-    settlement = KeySettlement(trust=trust, journal=journal, archive=archive)
-    memory = RegistryMemory(trust=trust, journal=journal, archive=archive)
-    keys = KeyWorker(release, settlement, memory)
-    return key_work(keys)
+    """Put the key worker together; see `keyworker.key_worker`."""
+    return key_work(*key_worker(settings, database, stack))
+
+
+def back_office(settings: Settings, stack: ExitStack) -> HttpKeyExport | None:
+    """Choose where exported keys are delivered; None if they are fetched as files.
+
+    Raises:
+        SettingsError: if the address cannot be used.
+    """
+    if not settings.backoffice_export_url:
+        return None
+    try:
+        return HttpKeyExport(
+            settings.backoffice_export_url,
+            settings.secret_text("backoffice_token"),
+            stack.enter_context(httpx.Client()),
+        )
+    except (ValueError, httpx.InvalidURL) as error:
+        raise SettingsError(f"Set KEYFILL_BACKOFFICE_EXPORT_URL rightly: {error}.") from None
 
 
 def ceremony_work(
-    records: CeremonyRecords, sms: SmsSender, sync: RegistrySynchroniser
+    records: CeremonyRecords,
+    sms: SmsSender,
+    sync: RegistrySynchroniser,
+    deliveries: KeyDeliveries | None = None,
 ) -> WorkerParts:
     """What the ceremony worker runs."""
+    exports: list[Callable[..., Any]] = []
+    if deliveries is not None:
+        exports = [deliveries.due_exports, deliveries.deliver_export]
     return WorkerParts(
         queue=names.CEREMONY_QUEUE,
         activities=[
@@ -165,31 +168,29 @@ def ceremony_work(
             sms.send_sms_code,
             sms.send_notice,
             sync.synchronise,
+            *exports,
         ],
-        workflows=[LoadingRequest, RegistrySync, RegistryNotes],
+        workflows=[LoadingRequest, RegistrySync, RegistryNotes, KeyOrders, KeyExports],
     )
 
 
-def key_work(keys: KeyWorker) -> WorkerParts:
-    """What the key worker runs: release, settlement, and what it is shown of the registry."""
+def key_work(keys: KeyWorker, exporting: KeyExporting | None = None) -> WorkerParts:
+    """What the key worker runs: release, settlement, officers' orders, a look at the registry.
+
+    And the export of active keys.
+    """
     return WorkerParts(
         queue=names.KEYS_QUEUE,
-        activities=[keys.release_key, keys.settle_key, keys.note_revocation, keys.note_registry],
+        activities=[
+            keys.release_key,
+            keys.settle_key,
+            keys.order_key,
+            keys.note_revocation,
+            keys.note_registry,
+            *([] if exporting is None else [exporting.export_key]),
+        ],
         workflows=[],
     )
-
-
-def read_trust(settings: Settings) -> Trust:
-    """Read the trust file.
-
-    Raises:
-        SettingsError: if there is none.
-        TrustError: if it cannot be used.
-    """
-    try:
-        return Trust.read(settings.trust.read_bytes())
-    except OSError as error:
-        raise SettingsError(f"Put the trust file at {settings.trust}.") from error
 
 
 def sms_gateway(settings: Settings, database: Database) -> SmsGateway:
@@ -201,6 +202,7 @@ def sms_gateway(settings: Settings, database: Database) -> SmsGateway:
             settings.twilio_from,
             status_callback=settings.twilio_status_callback,
             base_url=settings.twilio_base_url or TWILIO_API,
+            regions=settings.sms_region_list,
         )
 
     def put(step: str, sealed: bytes) -> str:
@@ -218,21 +220,47 @@ def registry_source(settings: Settings, stack: ExitStack) -> RegistrySource:
     return JsonLinesFeed(Path(settings.source))
 
 
+async def repeat_exports(client: Client, *, wanted: bool) -> None:
+    """Have Temporal bring the back office what it lacks, every minute; or no more."""
+    if not wanted:
+        try:
+            await repeat_no_more(client, names.KEY_EXPORT_ID)
+        except RPCError as error:
+            # A worker that exports nothing needs no right to schedules.
+            _log.warning("a former export schedule was not looked for: %s", error.status.name)
+        return
+    await repeat(
+        client,
+        names.KEY_EXPORT,
+        ExportOrder(deliver=True),
+        name=names.KEY_EXPORT_ID,
+        queue=names.CEREMONY_QUEUE,
+        every=policies.EXPORT_EVERY,
+    )
+
+
 async def serve(role: WorkerRole, settings: Settings) -> None:
     """Run one role until SIGTERM or SIGINT, then drain."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    target = TemporalTarget(settings.temporal_address, settings.temporal_namespace)
+    transport = transport_to(
+        settings.temporal_address, required=settings.environment != "development"
+    )
+    target = TemporalTarget(settings.temporal_address, settings.temporal_namespace, transport)
+    codec = codec_of(settings.payload_ring)
     with ExitStack() as stack:
-        database = Database(settings.database)
+        database = Database(settings.database, limits=Limits.of(settings))
         stack.callback(database.close)
         build = ceremony_parts if role == "ceremony" else key_parts
         parts = build(settings, database, stack)
-        client = await connect(target, identity=f"keyfill-{role}")
+        client = await connect(target, codec=codec, identity=f"keyfill-{role}")
         executor = stack.enter_context(ThreadPoolExecutor(THREADS, f"keyfill-{role}"))
-        async with make_worker(client, parts, executor):
+        if role == "ceremony":
+            await repeat_exports(client, wanted=bool(settings.backoffice_export_url))
+        beats = beating(settings.heartbeat_file, partial(check, client))
+        async with make_worker(client, parts, executor), beats:
             _log.info("%s: %s", READY_LINE, role)
             await stopped.wait()
         _log.info("worker drained: %s", role)
@@ -243,6 +271,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="worker.py", description="A Keyfill worker process.")
     parser.add_argument("--role", choices=("ceremony", "keys"), required=True)
     role: WorkerRole = parser.parse_args(arguments).role
+    # A core would hold whatever this process holds.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         settings = Settings.for_role(role)
         logging.basicConfig(
@@ -250,7 +280,7 @@ def main(arguments: list[str] | None = None) -> int:
             format="%(asctime)s %(levelname)s %(name)s %(message)s",
         )
         asyncio.run(serve(role, settings))
-    except SettingsError as error:
+    except (SettingsError, KeyRingError, TransportRefused, TrustError, KeyManagementError) as error:
         logging.getLogger("keyfill").error("%s", error)
         return 2
     return 0

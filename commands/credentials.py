@@ -29,6 +29,7 @@ from records import audit, credentialentries, revocations, seq
 from records.entryrows import pending_credential_row
 from records.tables.audit_event import ActorKind
 from records.tables.credential_entry import CredentialState
+from records.turns import Turn, take_turn
 
 RoleName = Literal["administrator", "auditor"]
 VALID_SECONDS: Final = 365 * 86_400
@@ -71,6 +72,7 @@ def self_signed(enrolment: Enrolment, key: SigningKey, trust: Trust, *, seq: int
 
 def next_seq(session: Session, trust: Trust, person: str) -> int:
     """The `seq` of a person's next entry: above all on record, and above all that was revoked."""
+    take_turn(session, Turn.PERSONS)
     revoked = revocations.highest_of(session, trust, Subject.PERSON, person)
     on_record = credentialentries.highest_credential_seq(session, person)
     return max(on_record, revoked.get(person, on_record)) + 1
@@ -115,6 +117,7 @@ def activate(session: Session, envelope: str, trust: Trust, *, now: int) -> Acti
     Raises:
         EntryError: if the enrolment itself does not verify, or is not pending here.
     """
+    take_turn(session, Turn.PERSONS)
     enrolment = read_enrolment(envelope, trust, now=now)
     row = credentialentries.credential_entry(session, enrolment.digest)
     if row is None or row.state not in (CredentialState.PENDING, CredentialState.ACTIVE):

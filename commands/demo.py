@@ -17,7 +17,7 @@ import typer
 from commands.conversation import ConversationEnded
 from commands.demoscreen import DemoScreen
 from commands.demostage import DemoStage
-from commands.homefolder import HomeFolder
+from commands.homefolder import HomeError, HomeFolder
 from commands.init import make_home
 from commands.options import AsJson, Exit, leave
 from commands.running import Ports
@@ -96,7 +96,7 @@ def _guarded(folder: Path, screen: DemoScreen, *, export: Path | None, stay: boo
         screen.fault(f"{error}\n{error.log_tail}")
     except (ConversationEnded, ProcessNotReady, TimeoutError) as error:
         screen.fault(f"{error}" or "the demo took too long")
-    except (TemporalUnavailable, ProgramMissing) as error:
+    except (TemporalUnavailable, ProgramMissing, HomeError) as error:
         screen.fault(f"{error}")
         return Exit.UNAVAILABLE
     return Exit.FAULT
@@ -127,7 +127,7 @@ async def _run(folder: Path, screen: DemoScreen, *, export: Path | None, stay: b
             async with asyncio.timeout(WITHIN_SECONDS):
                 await _set_up(stage)
                 outcomes = await _play(stage)
-            shown = [await _with_history(outcome, running.temporal) for outcome in outcomes]
+            shown = [await _with_history(outcome, home) for outcome in outcomes]
         screen.summary([(one.outcome, one.history_events) for one in shown], running.temporal_ui)
         if export is not None:
             _export(home, outcomes, export)
@@ -189,12 +189,13 @@ async def _play(stage: DemoStage) -> list[Outcome]:
     return [one.result() for one in playing]
 
 
-async def _with_history(outcome: Outcome, temporal: str) -> Shown:
+async def _with_history(outcome: Outcome, home: HomeFolder) -> Shown:
     """Count the events of the outcome's workflow, once it has closed."""
     from ceremony.names import loading_request_id
-    from engine.client import TemporalTarget, connect
+    from commands.opened import settings_of
+    from commands.temporal import client_of
 
-    client = await connect(TemporalTarget(temporal))
+    client = await client_of(settings_of(home.path))
     handle = client.get_workflow_handle(loading_request_id(outcome.scenario.terminal_no))
     async with asyncio.timeout(CLOSED_WITHIN_SECONDS):
         await handle.result()
@@ -204,6 +205,7 @@ async def _with_history(outcome: Outcome, temporal: str) -> Shown:
 def _make_terminals(home: HomeFolder) -> None:
     from commands.samples import SampleTerminal, make_sample_terminal
 
+    sm2 = _uses_sm2(home)
     for scenario in SCENARIOS:
         sample = SampleTerminal(
             scenario.terminal_no,
@@ -211,8 +213,16 @@ def _make_terminals(home: HomeFolder) -> None:
             scenario.second.person,
             branch=scenario.branch,
             epp_bits=EPP_BITS,
+            sm2=sm2,
         )
         make_sample_terminal(home, sample, now=int(time.time()))
+
+
+def _uses_sm2(home: HomeFolder) -> bool:
+    """Whether the deployment makes SM4 keys, which only SM2 EPPs take."""
+    from commands.opened import settings_of
+
+    return settings_of(home.path).key_algorithm == "SM4"
 
 
 def _export(home: HomeFolder, outcomes: list[Outcome], folder: Path) -> None:
@@ -228,7 +238,8 @@ def _export(home: HomeFolder, outcomes: list[Outcome], folder: Path) -> None:
     state = LoadFile(terminal).read()
     if state is None or state.token is None:
         raise RuntimeError("a loaded terminal has its token on record")
+    host = home.sm2_kdh_certificate if _uses_sm2(home) else home.kdh_certificate
     replace(folder / "token.b64", state.token.value.encode())
     replace(folder / "epp-key.pem", sample_private_key_pem(EppStore(terminal / EPP_FOLDER)))
-    replace(folder / "kdh.pem", home.kdh_certificate.read_bytes())
+    replace(folder / "kdh.pem", host.read_bytes())
     replace(folder / "kcv.txt", f"{loaded.kcv}\n".encode())

@@ -21,8 +21,9 @@ from engine.embedded import LOOPBACK, EmbeddedOptions, EmbeddedServer, free_port
 from engine.processes import ChildProcess, Probe, ProcessEnded, ProcessGroup, ProcessSpec
 from engine.programs import external_address
 from engine.searchattributes import register_missing
+from engine.transport import transport_to
 from records import migration
-from settings import HELD_BY, Role, Settings
+from settings import HELD_BY, HSM_HELD, ROTATED, SM2_HELD, Role, Settings
 
 WORKERS: Final[tuple[Role, ...]] = ("keys", "ceremony")
 WORKER_READY: Final = "worker ready"
@@ -31,11 +32,16 @@ WORKER_READY: Final = "worker ready"
 _ROLE_SECRETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "api": frozenset({*HELD_BY["api"], "twilio_auth_token"}),
-        "ceremony": frozenset({*HELD_BY["ceremony"], "outbox_key", "twilio_auth_token"}),
-        "keys": frozenset(HELD_BY["keys"]),
+        "ceremony": frozenset(
+            {*HELD_BY["ceremony"], "outbox_key", "twilio_auth_token", "backoffice_token"}
+        ),
+        "keys": frozenset({*HELD_BY["keys"], *ROTATED, *SM2_HELD, *HSM_HELD, "export_key"}),
+        "codec": frozenset(HELD_BY["codec"]),
     }
 )
-_ALL_SECRETS: Final = frozenset().union(*_ROLE_SECRETS.values())
+_NOBODYS: Final = frozenset({"pkcs11_so_pin"})
+"""What people type, into `keyfill hsm` alone."""
+_ALL_SECRETS: Final = _NOBODYS.union(*_ROLE_SECRETS.values())
 
 
 class Deployment:
@@ -57,7 +63,8 @@ class Deployment:
 
         Raises:
             PortTaken, ProgramMissing, ProcessEnded, ProcessNotReady, TemporalUnavailable,
-            DatabaseUnavailable, HomeError, SettingsError: what went wrong; all is stopped again.
+            DatabaseUnavailable, HomeError, SettingsError, TransportRefused: what went wrong; all is
+                stopped again.
         """
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._group)
@@ -83,9 +90,11 @@ class Deployment:
 
     async def _start(self) -> Running:
         self._home.logs.mkdir(mode=0o700, exist_ok=True)
-        migration.upgrade(Settings(home=self._home.path).database)
+        migration.upgrade(Settings.unchecked(home=self._home.path).served_database)
         self._tell("database migrated")
-        temporal, ui = await self._temporal()
+        codec_port = self._codec_port()
+        codec = None if codec_port is None else f"http://{LOOPBACK}:{codec_port}"
+        temporal, ui = await self._temporal(codec)
         self._tell(f"Temporal answers at {temporal}")
         environment = {
             "KEYFILL_HOME": str(self._home.path.absolute()),
@@ -95,18 +104,47 @@ class Deployment:
         # They load for seconds and wait for what they need: all at once is soonest.
         workers = [self._worker(role, environment) for role in WORKERS]
         api, url = self._api(environment)
+        server = self._codec(environment, codec_port)
         for child in workers:
             await child.wait_ready(_says_ready(child))
             self._tell(f"{child.spec.name} takes work")
-        await self._answers(api, url)
+        await self._answers(api, f"{url}/readyz")
         self._tell(f"API is ready at {url}")
-        return Running(pid=os.getpid(), api=url, temporal=temporal, temporal_ui=ui)
+        if server is not None:
+            await self._answers(server, f"{codec}/healthz")
+        return Running(pid=os.getpid(), api=url, temporal=temporal, temporal_ui=ui, codec=codec)
 
-    async def _temporal(self) -> tuple[str, str | None]:
-        namespace = Settings(home=self._home.path).temporal_namespace
+    def _codec_port(self) -> int | None:
+        """A port for the codec server; None where there is nothing for it to do here.
+
+        In development, as long as the embedded server's UI is used and payloads are sealed.
+        """
+        settings = Settings.for_role("codec", home=self._home.path)
+        wanted = settings.environment == "development" and settings.payload_ring is not None
+        taken = self._ports.api or _port_of(self._home.trust().origin)
+        return free_port(but=taken) if wanted and external_address() is None else None
+
+    def _codec(self, environment: Mapping[str, str], port: int | None) -> ChildProcess | None:
+        if port is None:
+            return None
+        # The embedded UI signs nobody in, and sends no session across ports.
+        listening = {
+            "KEYFILL_CODEC_HOST": LOOPBACK,
+            "KEYFILL_CODEC_PORT": str(port),
+            "KEYFILL_CODEC_READERS": "anyone",
+        }
+        command = ["codec-server"]
+        return self._started(
+            self._spec("codec-server", command, "codec", {**environment, **listening})
+        )
+
+    async def _temporal(self, codec: str | None) -> tuple[str, str | None]:
+        settings = Settings(home=self._home.path)
+        namespace = settings.temporal_namespace
         external = external_address()
         if external is not None:
-            await register_missing(await connect(TemporalTarget(external, namespace)))
+            transport = transport_to(external, required=settings.environment != "development")
+            await register_missing(await connect(TemporalTarget(external, namespace, transport)))
             return external, None
         server = await EmbeddedServer.start(
             EmbeddedOptions(
@@ -114,6 +152,7 @@ class Deployment:
                 database=self._home.path / "temporal.db",
                 port=self._ports.temporal,
                 ui_port=self._ports.temporal_ui,
+                ui_codec=codec,
                 namespace=namespace,
             )
         )
@@ -135,16 +174,16 @@ class Deployment:
         self._group.add(child)
         return child
 
-    async def _answers(self, api: ChildProcess, url: str) -> None:
+    async def _answers(self, child: ChildProcess, url: str) -> None:
         async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
 
             async def ready() -> bool:
                 try:
-                    return (await client.get(f"{url}/readyz")).is_success
+                    return (await client.get(url)).is_success
                 except httpx.TransportError:
                     return False
 
-            await api.wait_ready(ready)
+            await child.wait_ready(ready)
 
     def _spec(
         self, name: str, arguments: list[str], role: str, environment: Mapping[str, str]

@@ -26,9 +26,19 @@ class HomeFolder:
         return self.path / "trust.json"
 
     @property
+    def policy_file(self) -> Path:
+        """The key policy."""
+        return self.path / "policy.toml"
+
+    @property
     def kdh_certificate(self) -> Path:
         """The KDH's certificate (PEM): public, for terminals to pin."""
         return self.path / "kdh.pem"
+
+    @property
+    def hsm(self) -> Path:
+        """Development only: the token of a software HSM, if the home has one."""
+        return self.path / "hsm"
 
     @property
     def journal(self) -> Path:
@@ -64,6 +74,16 @@ class HomeFolder:
     def epp_root(self) -> Path:
         """Development only: the sample EPP maker's root, `key.pem` and `certificate.pem`."""
         return self.path / "epp-root"
+
+    @property
+    def sm2_kdh_certificate(self) -> Path:
+        """The KDH's SM2 certificate (PEM), for terminals with SM2 EPPs to pin."""
+        return self.path / "kdh-sm2.pem"
+
+    @property
+    def sm2_epp_root(self) -> Path:
+        """Development only: the sample EPP maker's SM2 root, as `epp_root`."""
+        return self.path / "epp-root-sm2"
 
     @property
     def logs(self) -> Path:

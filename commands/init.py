@@ -1,8 +1,8 @@
 """`keyfill init`: a home folder for development, with keys that protect nothing.
 
-It makes a trust file with a feed key and two officer keys, the secrets of each role marked as
-development ones, a KDH identity, and the root of a sample EPP maker. Outside development all of
-these come from elsewhere, and this command refuses.
+It makes a trust file with a feed key and two officer keys, a key policy, the secrets of each role
+marked as development ones, a KDH identity, and the root of a sample EPP maker. Outside development
+all of these come from elsewhere, and this command refuses.
 """
 
 import json
@@ -18,8 +18,10 @@ import typer
 
 from ceremony.keys import SigningKey
 from ceremony.trust import Trust, TrustError
-from commands.homefolder import HomeFolder, write_key
+from commands.homefolder import HomeError, HomeFolder, write_key
 from commands.options import DEFAULT_HOME, Exit, Home, leave
+from commands.samplehsm import make_hsm
+from commands.samplepolicy import SAMPLE_POLICY
 from settings import DEVELOPMENT_MARK, HELD_BY, SECRET_BYTES, Role, Settings
 from terminal.durable import replace
 
@@ -28,7 +30,7 @@ DEFAULT_ORIGIN: Final = "http://localhost:8480"
 OFFICERS: Final = ("officer-1", "officer-2")
 
 _GATEWAY_SECRETS: Final[Mapping[Role, tuple[str, ...]]] = MappingProxyType(
-    {"ceremony": ("outbox_key",)}
+    {"ceremony": ("outbox_key",), "keys": ("export_key",)}
 )
 
 
@@ -44,27 +46,43 @@ def init(
     audience: Annotated[
         str, typer.Option(help="The deployment's name in every statement.")
     ] = DEFAULT_AUDIENCE,
+    key_manager: Annotated[
+        str, typer.Option(help="`software`, or `pkcs11` for SoftHSM in the home folder.")
+    ] = "",
 ) -> None:
-    """Make a development home: trust file, development secrets, sample keys."""
+    """Make a development home: trust file, key policy, development secrets, sample keys."""
     if Settings(home=home).environment != "development":
         leave(Exit.USAGE, "Keys are made by `keyfill init` in development only.")
+    if key_manager not in ("", "software", "pkcs11"):
+        leave(Exit.USAGE, "A key manager is `software` or `pkcs11`.")
     try:
-        make_home(HomeFolder(home), origin=origin, audience=audience, now=int(time.time()))
+        make_home(
+            HomeFolder(home),
+            origin=origin,
+            audience=audience,
+            now=int(time.time()),
+            key_manager=key_manager,
+        )
     except HomeExists as error:
         leave(Exit.USAGE, f"{error} Nothing was changed.")
     except TrustError as error:
         leave(Exit.USAGE, f"No home was made: {error}.")
+    except HomeError as error:
+        leave(Exit.UNAVAILABLE, f"No home was made. {error}")
     typer.echo(f"Made {home}. `keyfill up` starts everything.")
 
 
-def make_home(home: HomeFolder, *, origin: str, audience: str, now: int) -> None:
+def make_home(
+    home: HomeFolder, *, origin: str, audience: str, now: int, key_manager: str = ""
+) -> None:
     """Make a development home in one step: it is there whole, or not at all.
 
-    `now` is Unix time in seconds.
+    `now` is Unix time in seconds; `key_manager` is `software`, `pkcs11`, or the environment's.
 
     Raises:
         HomeExists: if the folder is there and not empty.
         TrustError: if origin or audience cannot be in a trust file.
+        HomeError: if an HSM is asked for and there is none.
     """
     target = home.path.absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -74,6 +92,8 @@ def make_home(home: HomeFolder, *, origin: str, audience: str, now: int) -> None
     draft.path.mkdir(mode=0o700)
     try:
         _fill(draft, origin=origin, audience=audience, now=now)
+        if (key_manager or Settings(home=home.path).key_manager) == "pkcs11":
+            make_hsm(draft, target, now=now)
         draft.path.rename(target)
     finally:
         shutil.rmtree(draft.path, ignore_errors=True)
@@ -92,21 +112,23 @@ def _fill(home: HomeFolder, *, origin: str, audience: str, now: int) -> None:
         "feed_keys": [feed.public.jwk],
         "officers": [{"name": name, "key": key.public.jwk} for name, key in officers.items()],
         "officer_threshold": len(officers),
-        "epp_roots": [_make_epp_root(home, now)],
+        "epp_roots": _make_epp_roots(home, now),
         "lowest_seq": 0,
     }
     _write_trust(home, trust)
+    replace(home.policy_file, SAMPLE_POLICY.encode())
     _make_secrets(home, now)
 
 
-def _make_epp_root(home: HomeFolder, now: int) -> str:
+def _make_epp_roots(home: HomeFolder, now: int) -> list[str]:
+    from commands.samplesm2 import make_sm2_epp_root
     from terminal.eppfactory import make_root
 
     root = make_root(now=now)
     home.epp_root.mkdir(mode=0o700)
     replace(home.epp_root / "key.pem", root.key_pem)
     replace(home.epp_root / "certificate.pem", root.certificate_pem)
-    return root.certificate_pem.decode()
+    return [root.certificate_pem.decode(), *make_sm2_epp_root(home, now=now)]
 
 
 def _write_trust(home: HomeFolder, trust: dict[str, Any]) -> None:
@@ -118,6 +140,8 @@ def _write_trust(home: HomeFolder, trust: dict[str, Any]) -> None:
 
 
 def _make_secrets(home: HomeFolder, now: int) -> None:
+    from commands.samplesm2 import make_sm2_kdh
+    from engine.keyring import KEY_BYTES
     from keymanagement.journal import Journal
     from keymanagement.kdh import make_development_kdh
 
@@ -126,6 +150,7 @@ def _make_secrets(home: HomeFolder, now: int) -> None:
     texts = {name: secrets.token_hex(size) for name, size in SECRET_BYTES.items()}
     texts["kdh_key"] = kdh.key_pem.decode()
     texts["kdh_certificate"] = kdh.certificate_pem.decode()
+    texts["payload_keys"] = f"k1:{secrets.token_hex(KEY_BYTES)}"
     texts["record_key"] = json.dumps(SigningKey.generate().private_jwk())
     for role, held in HELD_BY.items():
         names = held + _GATEWAY_SECRETS.get(role, ())
@@ -135,4 +160,5 @@ def _make_secrets(home: HomeFolder, now: int) -> None:
         folder.mkdir(mode=0o700, parents=True)
         for name in names:
             replace(folder / f"keyfill_{name}", (DEVELOPMENT_MARK + texts[name]).encode())
+    make_sm2_kdh(home, now=now)
     Journal(home.journal, bytes.fromhex(texts["kek"]), create=True).close()

@@ -7,12 +7,25 @@ import typer
 
 from ceremony.keys import SigningKey
 from ceremony.trust import Trust
-from commands.homefolder import HomeError, read_key
+from commands.homefolder import HomeError, read_key, read_trust
+from settings import Settings, SettingsError
 
 TrustFile = Annotated[
-    Path | None, typer.Option("--trust", help="The trust file; the home's by default.")
+    Path | None, typer.Option("--trust", help="The trust file; the deployment's by default.")
 ]
 OfficerKey = Annotated[Path, typer.Option("--key", help="The officer's private JWK.")]
+
+
+def signing_trust(home: Path, named: Path | None) -> Trust:
+    """Read the trust file that is named, or the deployment's: KEYFILL_TRUST_FILE, or the home's.
+
+    Raises:
+        HomeError: if it is missing or cannot be used.
+    """
+    try:
+        return read_trust(named or Settings.unchecked(home=home).trust)
+    except SettingsError as error:
+        raise HomeError(f"{error}") from None
 
 
 def officer_key(path: Path, trust: Trust) -> SigningKey:

@@ -21,8 +21,8 @@ from ceremony.signing import sign as sign_statement
 from ceremony.statements import RemovalOrderPayload
 from ceremony.trust import Trust
 from commands.credentials import Activation, activate, counter_signed
-from commands.homefolder import HomeError, HomeFolder, read_trust
-from commands.officerkeys import OfficerKey, TrustFile, officer_key
+from commands.homefolder import HomeError, HomeFolder
+from commands.officerkeys import OfficerKey, TrustFile, officer_key, signing_trust
 from commands.opened import database_of, settings_of, trust_of, unix_time
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
 from commands.registrynotes import show_soon
@@ -75,7 +75,7 @@ def sign(
     if file is None or key is None:
         leave(Exit.USAGE, "Give the officer's --key and the file to sign.")
     try:
-        known = read_trust(trust or HomeFolder(home).trust_file)
+        known = signing_trust(home, trust)
         officer = officer_key(key, known)
     except HomeError as error:
         leave(Exit.USAGE, str(error))
@@ -114,7 +114,7 @@ def allow_removal(
 ) -> None:
     """Sign an order for `terminals sync --order`: one run, within the hour, up to so many."""
     try:
-        known = read_trust(trust or HomeFolder(home).trust_file)
+        known = signing_trust(home, trust)
         officer = officer_key(key, known)
     except HomeError as error:
         leave(Exit.USAGE, str(error))

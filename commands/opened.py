@@ -10,6 +10,7 @@ from commands.homefolder import HomeError, read_trust
 from commands.options import Exit, leave
 from commands.running import Running
 from records.database import Database
+from records.engines import Limits
 from records.failures import DatabaseUnavailable
 from settings import Role, Settings, SettingsError
 
@@ -25,10 +26,14 @@ def settings_of(home: Path, role: Role = "operator") -> Settings:
         settings = Settings.for_role(role, home=home)
     except SettingsError as error:
         leave(Exit.USAGE, str(error))
+    return running_at(home, settings)
+
+
+def running_at(home: Path, settings: Settings) -> Settings:
+    """The settings with Temporal's address where `keyfill up` runs it: on a free port perhaps."""
     running = Running.read(home)
     if running is None or "temporal_address" in settings.model_fields_set:
         return settings
-    # `keyfill up` may have taken a free port.
     return settings.model_copy(update={"temporal_address": running.temporal})
 
 
@@ -38,8 +43,9 @@ def database_of(settings: Settings) -> Iterator[Database]:
 
     Also turns `HomeError` into a message, since nearly every command reads the home as well.
     """
-    database = Database(settings.database)
+    database = Database(settings.database, limits=Limits.of(settings))
     try:
+        database.ping()
         yield database
     except DatabaseUnavailable as error:
         leave(Exit.UNAVAILABLE, f"The database does not answer ({error}); `keyfill db upgrade`?")

@@ -18,8 +18,8 @@ from ceremony.signing import new_nonce, sign
 from ceremony.statements import RevocationPayload
 from ceremony.trust import Trust
 from ceremony.verification import StatementError
-from commands.homefolder import HomeError, HomeFolder, read_trust
-from commands.officerkeys import OfficerKey, TrustFile, officer_key
+from commands.homefolder import HomeError
+from commands.officerkeys import OfficerKey, TrustFile, officer_key, signing_trust
 from commands.opened import database_of, settings_of, trust_of, unix_time
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
 from commands.persons import broken_field
@@ -70,7 +70,7 @@ def revoke(
         leave(Exit.USAGE, "Without the database --seq has to say how far.")
     target = Target(*((Subject.PERSON, person) if person else (Subject.TERMINAL, terminal or "")))
     try:
-        known = read_trust(trust or HomeFolder(home).trust_file)
+        known = signing_trust(home, trust)
         officer = officer_key(key, known)
     except HomeError as error:
         leave(Exit.USAGE, str(error))

@@ -41,6 +41,7 @@ class Running(BaseModel):
     api: str
     temporal: str
     temporal_ui: str | None
+    codec: str | None = None
 
     @classmethod
     def read(cls, home: Path) -> Self | None:

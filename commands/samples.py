@@ -14,20 +14,29 @@ from ceremony.signing import new_nonce, sign
 from ceremony.statements import PublicJwk, TerminalEntry
 from ceremony.verification import peek
 from commands.homefolder import HomeError, HomeFolder, read_key
+from commands.samplehsm import trust_sample
+from commands.samplesm2 import read_sm2_root
 from terminal.device import make_device_key
 from terminal.durable import replace
 from terminal.eppfactory import SampleRoot, make_epp
+from terminal.eppstore import EppStore
+from terminal.gm.factory import make_sm2_epp
 from terminal.profile import TerminalProfile
 
 EPP_FOLDER: Final = "epp"
 FORMATS: Final = ("tr34", "oaep-jws")
-"""The key tokens that a sample EPP takes, best first."""
+"""The key tokens that a sample RSA EPP takes, best first."""
+SM2_FORMATS: Final = ("gm-envelope",)
+"""The key tokens that a sample SM2 EPP takes."""
 VALID_SECONDS: Final = 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class SampleTerminal:
-    """What a sample terminal is to be; `first` and `second` are persons of the registry."""
+    """What a sample terminal is to be; `first` and `second` are persons of the registry.
+
+    Its EPP has an RSA key of `epp_bits`, or an SM2 key.
+    """
 
     terminal_no: str
     first: str
@@ -35,6 +44,7 @@ class SampleTerminal:
     model: str = "Sample 280"
     branch: str = "Main Street"
     epp_bits: int = 3072
+    sm2: bool = False
 
 
 def make_sample_terminal(home: HomeFolder, sample: SampleTerminal, *, now: int) -> Path:
@@ -48,23 +58,16 @@ def make_sample_terminal(home: HomeFolder, sample: SampleTerminal, *, now: int) 
         pydantic.ValidationError: if what it is to be does not fit an entry.
     """
     trust, feed = home.trust(), read_key(home.feed_key)
-    host, thumbprint = _kdh_certificate(home), kdh_thumbprint(home)
     folder = home.terminals / sample.terminal_no
-    store = make_epp(
-        folder / EPP_FOLDER,
-        _root(home),
-        terminal_no=sample.terminal_no,
-        kdh_thumbprint=thumbprint,
-        kdh_certificate=host,
-        now=now,
-        bits=sample.epp_bits,
-    )
+    store = _make_epp(home, sample, folder / EPP_FOLDER, now)
+    if not sample.sm2:
+        trust_sample(home, store.read().certificate)
     device = make_device_key(folder)
     TerminalProfile(
         terminal_no=sample.terminal_no,
         audience=trust.audience,
-        kdh_thumbprint=thumbprint,
-        formats=FORMATS,
+        kdh_thumbprint=kdh_thumbprint(home, sm2=sample.sm2),
+        formats=SM2_FORMATS if sample.sm2 else FORMATS,
         model=sample.model,
     ).write(folder)
     entry = TerminalEntry(
@@ -85,23 +88,46 @@ def make_sample_terminal(home: HomeFolder, sample: SampleTerminal, *, now: int) 
     return folder
 
 
-def kdh_thumbprint(home: HomeFolder) -> str:
-    """SHA-256 of the home's KDH certificate (DER) as base64url: what terminals pin.
+def kdh_thumbprint(home: HomeFolder, *, sm2: bool = False) -> str:
+    """SHA-256 of the home's KDH certificate (DER), RSA or SM2, as base64url: what terminals pin.
 
     Raises:
         HomeError: if the certificate is missing or unreadable.
     """
-    return b64url(bytes.fromhex(sha256_hex(_kdh_certificate(home))))
+    return b64url(bytes.fromhex(sha256_hex(_kdh_certificate(home, sm2=sm2))))
 
 
-def _kdh_certificate(home: HomeFolder) -> bytes:
+def _make_epp(home: HomeFolder, sample: SampleTerminal, folder: Path, now: int) -> EppStore:
+    host, pin = _kdh_certificate(home, sm2=sample.sm2), kdh_thumbprint(home, sm2=sample.sm2)
+    if sample.sm2:
+        return make_sm2_epp(
+            folder,
+            read_sm2_root(home),
+            terminal_no=sample.terminal_no,
+            kdh_thumbprint=pin,
+            kdh_certificate=host,
+            now=now,
+        )
+    return make_epp(
+        folder,
+        _root(home),
+        terminal_no=sample.terminal_no,
+        kdh_thumbprint=pin,
+        kdh_certificate=host,
+        now=now,
+        bits=sample.epp_bits,
+    )
+
+
+def _kdh_certificate(home: HomeFolder, *, sm2: bool) -> bytes:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 
+    path = home.sm2_kdh_certificate if sm2 else home.kdh_certificate
     try:
-        certificate = x509.load_pem_x509_certificate(home.kdh_certificate.read_bytes())
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError):
-        raise HomeError(f"There is no certificate at {home.kdh_certificate}.") from None
+        raise HomeError(f"There is no certificate at {path}.") from None
     return certificate.public_bytes(Encoding.DER)
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from commands.conversation import Conversation
 
@@ -71,6 +71,14 @@ class Outcome:
         )
 
 
+class Phones(Protocol):
+    """Everybody's phone: where people read their SMS."""
+
+    async def read(self, who: Colleague, terminal_no: str, pattern: re.Pattern[str]) -> str:
+        """Wait for an SMS to this person about this terminal, and give the pattern's group."""
+        ...
+
+
 Starts = Callable[[str, Sequence[str]], Awaitable[Conversation]]
 """Starts a device: a name for the screen, and the arguments of `keyfill` or `keyfill-terminal`."""
 
@@ -84,7 +92,7 @@ class Act:
         audience: the deployment.
         home: where the keys and the terminals' folders are.
         terminal, keyfill: start a device.
-        outbox: `keyfill sms --follow --json`: every phone's messages.
+        outbox: where people read their SMS; in development `keyfill sms --follow --json`.
     """
 
     def __init__(
@@ -97,7 +105,7 @@ class Act:
         keys: Path,
         terminal: Starts,
         keyfill: Starts,
-        outbox: "Outbox",
+        outbox: Phones,
     ) -> None:
         self._scenario = scenario
         self._server = server

@@ -33,13 +33,15 @@ def api(home: Home = DEFAULT_HOME) -> None:
     from api.server import Server
     from ceremony.trust import TrustError
     from engine import processes
+    from engine.keyring import KeyRingError
+    from engine.transport import TransportRefused
     from settings import SettingsError
 
     _name_home(home)
     settings = settings_of(home, "api")
     try:
         app = create_app(settings)
-    except (SettingsError, TrustError, OSError) as error:
+    except (SettingsError, KeyRingError, TransportRefused, TrustError, OSError) as error:
         leave(Exit.USAGE, f"{error}")
     config = uvicorn.Config(
         app,

@@ -93,6 +93,7 @@ def sample(
     model: Annotated[str, typer.Option(help="The terminal's model.")] = "Sample 280",
     branch: Annotated[str, typer.Option(help="The branch where it stands.")] = "Main Street",
     bits: Annotated[int, typer.Option(help="The EPP's RSA key: 2048, 3072 or 4096.")] = 3072,
+    sm2: Annotated[bool, typer.Option("--sm2", help="Give the EPP an SM2 key instead.")] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Development: make a terminal's folder with EPP and device key, and its feed entry."""
@@ -102,7 +103,7 @@ def sample(
 
     if settings_of(home).environment != "development":
         leave(Exit.USAGE, "Sample terminals are for development only.")
-    wanted = SampleTerminal(terminal_no, first, second, model, branch, bits)
+    wanted = SampleTerminal(terminal_no, first, second, model, branch, bits, sm2)
     try:
         folder = make_sample_terminal(HomeFolder(home), wanted, now=unix_time())
     except ValidationError as error:

@@ -50,6 +50,7 @@ def _guarded(home: HomeFolder, ports: Ports, *, as_json: bool) -> Exit:
     from engine.embedded import PortTaken
     from engine.processes import ProcessEnded, ProcessNotReady
     from engine.programs import ProgramMissing
+    from engine.transport import TransportRefused
     from records.failures import DatabaseUnavailable
 
     try:
@@ -62,7 +63,14 @@ def _guarded(home: HomeFolder, ports: Ports, *, as_json: bool) -> Exit:
     except (ProcessNotReady, TemporalUnavailable, DatabaseUnavailable) as error:
         typer.echo(f"{error}", err=True)
         return Exit.UNAVAILABLE
-    except (HomeError, SettingsError, PortTaken, ProgramMissing, AlreadyRunning) as error:
+    except (
+        HomeError,
+        SettingsError,
+        TransportRefused,
+        PortTaken,
+        ProgramMissing,
+        AlreadyRunning,
+    ) as error:
         typer.echo(f"{error}", err=True)
         return Exit.USAGE
 
@@ -119,6 +127,8 @@ def _tell(running: Running, home: Path, *, as_json: bool) -> None:
     typer.echo(f"API           {running.api}  (OpenAPI at {running.api}/openapi.json)")
     typer.echo(f"Temporal      {running.temporal}")
     typer.echo(f"Temporal UI   {running.temporal_ui or 'of your own Temporal'}")
+    if running.codec is not None:
+        typer.echo(f"Codec server  {running.codec}  (for the Temporal UI)")
     typer.echo(f"Home          {home.absolute()}  (logs in {home / 'logs'})")
     typer.echo("Ctrl-C stops everything.")
 

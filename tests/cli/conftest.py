@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 from cli import app
 from commands.homefolder import HomeFolder
 from commands.init import make_home
-from records import migration
 from tests.support.commandline import Keyfill, Lines
+from tests.support.databases import furnish
 
 NO_TEMPORAL = "127.0.0.1:1"
 """Nobody listens there: a command of these tests reaches no deployment of somebody else's."""
@@ -29,14 +29,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         audience="keyfill-test",
         now=int(time.time()),
     )
-    migration.upgrade(f"sqlite:///{path / 'keyfill.db'}")
     return path
 
 
 @pytest.fixture
 def home(template: Path, tmp_path: Path) -> HomeFolder:
     """A home of the test's own."""
-    return HomeFolder(Path(shutil.copytree(template, tmp_path / "home")))
+    home = HomeFolder(Path(shutil.copytree(template, tmp_path / "home")))
+    furnish(home)
+    return home
 
 
 @pytest.fixture

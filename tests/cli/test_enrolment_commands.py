@@ -47,7 +47,7 @@ def test_the_stored_entry_verifies_by_itself(home: HomeFolder, lines: Lines) -> 
     """What is stored active passes the check that the key worker makes of it."""
     lines("administrators", "add", *ANA)
     lines("officers", "sign", "--all")
-    database = Database(Settings(home=home.path).database)
+    database = Database(Settings.unchecked(home=home.path).database)
     with database.read() as session:
         row = credentialentries.current_credential(session, "ana")
     database.close()
@@ -183,7 +183,7 @@ def test_a_link_opens_its_draft_and_the_database_does_not(home: HomeFolder, line
     (made,) = lines("administrators", "link", *ANA)
     origin, _, token = made["link"].partition("/e#")
     assert origin == home.trust().origin
-    database = Database(Settings(home=home.path).database)
+    database = Database(Settings.unchecked(home=home.path).database)
     with database.read() as session:
         row = enrolments.find(session, link_token_digest(token))
     database.close()

@@ -1,5 +1,6 @@
 """`keyfill init`: a whole development home or none, and never outside development."""
 
+import shutil
 import stat
 from pathlib import Path
 
@@ -11,8 +12,17 @@ from cli import app
 from commands.homefolder import HomeFolder
 from commands.init import make_home
 from commands.samples import kdh_thumbprint
-from settings import DEVELOPMENT_MARK, HELD_BY, Role, Settings, SettingsError
+from settings import DEVELOPMENT_MARK, HELD_BY, SM2_HELD, Role, Settings, SettingsError
+from tests.support.databases import make_database
 from worker import key_parts
+
+
+@pytest.fixture
+def home(template: Path, tmp_path: Path) -> HomeFolder:
+    """A home as `init` made it, on SQLite whatever the others are on."""
+    home = HomeFolder(Path(shutil.copytree(template, tmp_path / "home")))
+    make_database(home.path, "sqlite")
+    return home
 
 
 def test_a_home_serves_every_role(home: HomeFolder) -> None:
@@ -22,7 +32,8 @@ def test_a_home_serves_every_role(home: HomeFolder) -> None:
     for role, held in HELD_BY.items():
         folder = home.secrets(role)
         names = {path.name.removeprefix("keyfill_") for path in folder.glob("*")}
-        assert names - {"outbox_key"} == set(held)
+        more = {"export_key", *SM2_HELD} if role == "keys" else {"outbox_key"}
+        assert names - more == set(held)
 
 
 def test_secrets_are_private_and_marked(home: HomeFolder) -> None:

@@ -16,13 +16,14 @@ from records.tables.loading_request import LoadingRequestRow
 from settings import Settings
 from terminal.profile import TerminalProfile
 from tests.support.commandline import Keyfill, Lines
+from tests.support.databases import furnish
 
 SAMPLE = ["ATM-0001", "--first", "ana", "--second", "ben", "--bits", "2048"]
 
 
 def put_request(home: HomeFolder, request_id: str, **fields: Any) -> None:
     """Put a loading request into the projection, with one event."""
-    database = Database(Settings(home=home.path).database)
+    database = Database(Settings.unchecked(home=home.path).database)
     row: dict[str, Any] = {
         "request_id": request_id,
         "terminal_no": "ATM-0001",
@@ -126,8 +127,7 @@ def test_commands_find_what_runs(home: HomeFolder, monkeypatch: pytest.MonkeyPat
 
 def test_an_unmigrated_database_says_what_to_do(home: HomeFolder, keyfill: Keyfill) -> None:
     """Without a database commands exit with 4 and name the command that makes it."""
-    for file in home.path.glob("keyfill.db*"):
-        file.unlink()
+    furnish(home, migrated=False)
     result = keyfill("requests", "list")
     assert (result.exit_code, "keyfill db upgrade" in result.stderr) == (4, True)
     assert keyfill("db", "upgrade").exit_code == 0

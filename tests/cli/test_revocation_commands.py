@@ -1,7 +1,7 @@
 """`keyfill officers revoke`: one officer's signature, on record at once, carried when possible."""
 
 import json
-import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from ceremony.keys import SigningKey
 from ceremony.revocations import Revocation, Subject, read_revocation
 from commands import registrynotes, temporal
 from commands.homefolder import HomeFolder, write_key
+from records.database import Database
+from settings import Settings
 from tests.support.commandline import Keyfill, Lines
 
 ANA = ["ana", "--staff-no", "A1001", "--name", "Ana", "--number", "+491713920001"]
@@ -42,11 +44,19 @@ def revoke(keyfill: Keyfill, officer: str, *arguments: str) -> Any:
     return keyfill("officers", "revoke", *options)
 
 
+def sql(home: HomeFolder, statement: str) -> list[tuple[Any, ...]]:
+    """Do one statement on the database, as its owner does; give the rows, if it gives any."""
+    with (
+        closing(Database(Settings.unchecked(home=home.path).database)) as database,
+        database.write() as session,
+    ):
+        result = session.connection().exec_driver_sql(statement)
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+
 def on_record(home: HomeFolder) -> list[Revocation]:
     """The revocations on record, verified, in the order in which they came."""
-    connection = sqlite3.connect(home.path / "keyfill.db")
-    rows = connection.execute("SELECT statement FROM revocations ORDER BY rowid").fetchall()
-    connection.close()
+    rows = sql(home, "SELECT statement FROM revocations ORDER BY recorded_at, seq")
     return [read_revocation(text, home.trust()) for (text,) in rows]
 
 
@@ -90,9 +100,7 @@ def test_the_revoked_may_be_enrolled_anew(
     lines("administrators", "add", *ANA)
     lines("officers", "sign", "--all")
     assert states(lines) == {"ana": "active"}
-    connection = sqlite3.connect(home.path / "keyfill.db")
-    assert connection.execute("SELECT max(seq) FROM credential_entries").fetchone() == (8,)
-    connection.close()
+    assert sql(home, "SELECT max(seq) FROM credential_entries") == [(8,)]
 
 
 def test_a_pending_entry_that_was_revoked_is_not_activated(
@@ -103,9 +111,7 @@ def test_a_pending_entry_that_was_revoked_is_not_activated(
     file = tmp_path / "pending.jsonl"
     keyfill("officers", "pending", "--out", str(file))
     revoke(keyfill, officer, "ana", "--seq", "0")
-    with sqlite3.connect(home.path / "keyfill.db") as connection:
-        connection.execute("UPDATE credential_entries SET state = 'pending'")
-    connection.close()
+    sql(home, "UPDATE credential_entries SET state = 'pending'")
     for name in ("officer-1", "officer-2"):
         key = str(home.officers / f"{name}.jwk")
         assert keyfill("officers", "sign", "--key", key, "--yes", str(file)).exit_code == 0
@@ -141,13 +147,12 @@ def test_a_planted_row_does_not_lead_an_officer_too_far(
     home: HomeFolder, keyfill: Keyfill, officer: str
 ) -> None:
     """Only entries that count say how far: whoever edits a row signs nothing away for ever."""
-    with sqlite3.connect(home.path / "keyfill.db") as connection:
-        connection.execute(
-            "INSERT INTO credential_entries SELECT 'ff', person, 'A9', name, 9000, 'kid', NULL, "
-            "'nd', '{\"statements\":[]}', valid_until, 'superseded', roles, recorded_at, NULL, 0 "
-            "FROM credential_entries"
-        )
-    connection.close()
+    sql(
+        home,
+        "INSERT INTO credential_entries SELECT 'ff', person, 'A9', name, 9000, 'kid', NULL, "
+        "'nd', '{\"statements\":[]}', valid_until, 'superseded', roles, recorded_at, NULL, 0 "
+        "FROM credential_entries",
+    )
     revoke(keyfill, officer, "ana")
     assert [one.seq for one in on_record(home)] == [0]
 

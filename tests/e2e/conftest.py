@@ -13,6 +13,7 @@ from playwright.async_api import Browser
 
 from tests.support.applicant import Applicant
 from tests.support.browser import Window, browser, window
+from tests.support.databases import chosen, make_empty_database
 from tests.support.demorun import DemoRun
 from tests.support.localhouse import LocalHouse, local_house
 from tests.support.reviewer import Reviewer
@@ -27,6 +28,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     export, temporary = tmp_path_factory.mktemp("export"), tmp_path_factory.mktemp("demo")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
     environment.pop("TEMPORAL_ADDRESS", None)
+    if chosen() == "postgresql":
+        environment["KEYFILL_DATABASE_URL"] = make_empty_database(temporary)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "cli", "demo", "--json", "--export", str(export)],
         env=environment,

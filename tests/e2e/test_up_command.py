@@ -1,22 +1,32 @@
 """`keyfill up` as a process: everything answers, everything stops, nothing is left running."""
 
+import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from playwright.async_api import expect
+from typer.testing import CliRunner
 
+from cli import app
 from commands.homefolder import HomeFolder
 from commands.init import make_home
 from commands.running import sole_runner
 from engine.embedded import free_port
+from keymanagement.kdh import make_development_kdh
+from records import migration
+from settings import Role, Settings
+from tests.support.browser import browser
+from tests.support.databases import furnish
 from tests.support.processtree import children_of, gone
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +77,7 @@ def new_home(folder: Path) -> HomeFolder:
     home = HomeFolder(folder)
     origin = f"http://localhost:{free_port()}"
     make_home(home, origin=origin, audience="keyfill-test", now=int(time.time()))
+    furnish(home, migrated=False)
     return home
 
 
@@ -165,3 +176,184 @@ def test_a_killed_parent_leaves_nothing(up: Up) -> None:
     up.process.kill()
     up.process.communicate()
     assert gone(up.children)
+
+
+def test_the_doctor_finds_nothing_to_mend(standing: Up) -> None:
+    """On what `up` started, `doctor` ends with 0, and every line is well."""
+    done = standing.keyfill("doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {one["grade"] for one in found} == {"good"}
+    looked_at = {one["check"].partition(":")[0] for one in found}
+    assert looked_at >= {
+        "settings",
+        "payload keys",
+        "trust file",
+        "certificate",
+        "journal",
+        "key policy",
+        "key manager",
+        "database",
+        "Temporal",
+        "worker",
+        "API",
+        "codec server",
+    }
+
+
+def _secret(role: Role, name: str) -> Callable[[HomeFolder], Path]:
+    return lambda home: home.secrets(role) / f"keyfill_{name}"
+
+
+def _ended_kdh(home: HomeFolder) -> None:
+    kdh = make_development_kdh(now=int(time.time()) - 800 * 86_400, days=700)
+    folder = home.secrets("keys")
+    (folder / "keyfill_kdh_key").write_bytes(kdh.key_pem)
+    (folder / "keyfill_kdh_certificate").write_bytes(kdh.certificate_pem)
+
+
+def _broken_trust(home: HomeFolder) -> None:
+    home.trust_file.unlink()
+    home.trust_file.write_text("{}")
+
+
+def _no_payload_keys(home: HomeFolder) -> None:
+    for path in (home.path / "secrets").rglob("keyfill_payload_keys"):
+        path.unlink()
+
+
+def _old_schema(home: HomeFolder) -> None:
+    migration.downgrade(Settings.unchecked(home=home.path).database, "0001")
+
+
+NO_PORT = "127.0.0.1:1"
+SABOTAGES: dict[str, tuple[Callable[[HomeFolder], object], dict[str, str], str, int]] = {
+    "a missing secret": (
+        lambda home: _secret("api", "edge_key")(home).unlink(),
+        {},
+        "settings: api",
+        2,
+    ),
+    "a short secret": (
+        lambda home: _secret("keys", "kek")(home).write_text("ab" * 31),
+        {},
+        "settings: keys",
+        2,
+    ),
+    "a value that cannot be": (
+        lambda home: None,
+        {"KEYFILL_SMS_LANGUAGE": "la"},
+        "settings: operator",
+        2,
+    ),
+    "other payload keys": (
+        lambda home: _secret("keys", "payload_keys")(home).write_text(
+            f"k1:{'0123456789abcdef' * 4}"
+        ),
+        {},
+        "payload keys",
+        2,
+    ),
+    "no payload keys in one role": (
+        lambda home: _secret("api", "payload_keys")(home).unlink(),
+        {},
+        "payload keys",
+        2,
+    ),
+    "no payload keys in production": (
+        _no_payload_keys,
+        {"KEYFILL_ENVIRONMENT": "production"},
+        "Temporal",
+        2,
+    ),
+    "a broken trust file": (_broken_trust, {}, "trust file", 2),
+    "a trust file for all to write": (
+        lambda home: home.trust_file.chmod(0o666),
+        {},
+        "trust file: who may write",
+        2,
+    ),
+    "no journal": (lambda home: home.journal.unlink(), {}, "journal", 2),
+    "a broken key policy": (lambda home: home.policy_file.write_text("="), {}, "key policy", 2),
+    "an ended KDH certificate": (_ended_kdh, {}, "certificate: KDH", 2),
+    "an old schema": (_old_schema, {}, "database: schema", 2),
+    "no Temporal": (lambda home: None, {"KEYFILL_TEMPORAL_ADDRESS": NO_PORT}, "Temporal", 4),
+    "no such namespace": (
+        lambda home: None,
+        {"KEYFILL_TEMPORAL_NAMESPACE": "nowhere"},
+        "Temporal",
+        2,
+    ),
+    "Temporal elsewhere, unencrypted": (
+        lambda home: None,
+        {"KEYFILL_TEMPORAL_ADDRESS": "10.0.0.1:7233", "KEYFILL_ENVIRONMENT": "production"},
+        "Temporal",
+        2,
+    ),
+    "no API": (lambda home: None, {}, "API", 4),
+}
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_the_doctor_names_what_was_sabotaged(standing: Up, tmp_path: Path, name: str) -> None:
+    """One thing wrong at a time: `doctor` says which, in a sentence, and ends accordingly."""
+    sabotage, changes, check, code = SABOTAGES[name]
+    leave_out = shutil.ignore_patterns("logs", "temporal.db*", "running.*", "terminals")
+    home = HomeFolder(
+        Path(shutil.copytree(standing.home.path, tmp_path / "home", ignore=leave_out))
+    )
+    sabotage(home)
+    environment = {
+        "KEYFILL_HOME": str(home.path),
+        "KEYFILL_TEMPORAL_ADDRESS": standing.told["temporal"],
+        **changes,
+    }
+    api = f"http://{NO_PORT}" if name == "no API" else standing.told["api"]
+    result = CliRunner().invoke(app, ["doctor", "--json", "--api", api], env=environment)
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    wrong = {one["check"]: one["says"] for one in found if one["grade"] in ("bad", "away")}
+    assert check in wrong, found
+    assert wrong[check].endswith((".", ")"))
+    assert result.exit_code == code
+
+
+def test_a_namespace_is_made_and_prepared(standing: Up) -> None:
+    """`prepare-temporal` makes the namespace with our search attributes; again is harmless."""
+    environment = {
+        "KEYFILL_HOME": str(standing.home.path),
+        "KEYFILL_TEMPORAL_NAMESPACE": "a-namespace-of-our-own",
+    }
+    for said in ("made", "was there"):
+        result = CliRunner().invoke(app, ["prepare-temporal", "--keep-days", "9"], env=environment)
+        assert result.exit_code == 0, result.output
+        assert f"a-namespace-of-our-own: {said}" in result.output
+    report = CliRunner().invoke(app, ["doctor"], env=environment).output
+    assert "kept for 9 days" in report
+    assert "search attributes: All are registered" in report
+
+
+async def _shown_in_the_ui(url: str, text: str) -> list[str]:
+    """Open a page of the Temporal UI, wait for a text, and give what else asked whom to decode."""
+    asked: list[str] = []
+    async with browser() as chromium:
+        page = await chromium.new_page()
+        page.on(
+            "request",
+            lambda one: asked.append(one.url.partition("?")[0]) if "/decode" in one.url else None,
+        )
+        await page.goto(url)
+        await expect(page.get_by_text(text).first).to_be_visible(timeout=20_000)
+    return asked
+
+
+def test_the_temporal_ui_shows_what_temporal_cannot_read(standing: Up) -> None:
+    """In a real browser the UI has payloads opened by the codec server; Temporal has none."""
+    standing.home.feed_file.touch()
+    assert standing.keyfill("terminals", "sync", "--json").returncode == 0
+    ui = f"{standing.told['temporal_ui']}/namespaces/default/workflows/registry-sync"
+    asked = asyncio.run(_shown_in_the_ui(ui, "read the back office's feed and apply it"))
+    assert set(asked) == {f"{standing.told['codec']}/decode"}
+    assert "payloads-read" in (standing.home.logs / "codec-server.log").read_text()
+    stored = b"".join(one.read_bytes() for one in standing.home.path.glob("temporal.db*"))
+    assert b"registry-sync" in stored
+    assert b"back office's feed" not in stored

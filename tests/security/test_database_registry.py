@@ -309,7 +309,7 @@ async def test_a_revoked_terminal_put_back_grants_nothing(bench: Bench) -> None:
     assert bench.value(current, place.terminal_no) == 0
     with bench.rows() as rows:
         rows.execute(
-            "UPDATE terminal_entries SET current = 1 WHERE terminal_no = ?", (place.terminal_no,)
+            "UPDATE terminal_entries SET current = true WHERE terminal_no = ?", (place.terminal_no,)
         )
     await _refused(bench, place, Reason.ENTRY_REVOKED)
     await _finished(bench, place)

@@ -399,7 +399,7 @@ async def test_the_audit_trail_withstands_sql_but_not_whoever_owns_the_file(benc
     for sql in (
         "UPDATE audit_events SET reason = 'x' WHERE request_id = ?",
         "DELETE FROM audit_events WHERE request_id = ?",
-        "UPDATE verdicts SET accepted = 0 WHERE request_id = ?",
+        "UPDATE verdicts SET accepted = false WHERE request_id = ?",
         "DELETE FROM verdicts WHERE request_id = ?",
         "UPDATE submissions SET statement = '' WHERE request_id = ?",
     ):
@@ -415,7 +415,7 @@ async def test_the_audit_trail_withstands_sql_but_not_whoever_owns_the_file(benc
 def _accept(rows: sqlite3.Connection, state: CeremonyState, digest: str, kind: Kind) -> None:
     rows.execute(
         "INSERT INTO verdicts (digest, request_id, kind, accepted, stage, version, state_json, "
-        "decided_at) VALUES (?, ?, ?, 1, ?, 9, ?, 0)",
+        "decided_at) VALUES (?, ?, ?, true, ?, 9, ?, 0)",
         (digest, state.request_id, kind, state.stage, state.model_dump_json()),
     )
 

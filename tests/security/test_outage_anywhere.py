@@ -16,8 +16,9 @@ import pytest
 import pytest_asyncio
 
 from ceremony.stages import Stage
+from records.engines import sqlite_path
 from settings import Role
-from tests.support.attacked import Bench
+from tests.support.attacked import TABLES, Bench
 from tests.support.genuine import APPROVAL, CODE, Ceremony, eventually
 from tests.support.phonecompany import PhoneCompany
 from tests.support.standstill import Standstill
@@ -38,6 +39,14 @@ LATE_STEPS: Final = ("application", "decision", "confirmation", "receipt")
 @contextmanager
 def locked(bench: Bench) -> Iterator[None]:
     """Somebody holds the database's write lock and does not let go."""
+    if sqlite_path(bench.url) is None:
+        with bench.database.write() as session:
+            connection = session.connection()
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            for table in TABLES:
+                connection.exec_driver_sql(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+            yield
+        return
     holder = sqlite3.connect(bench.home.path / "keyfill.db", isolation_level=None, timeout=15)
     try:
         holder.execute("BEGIN EXCLUSIVE")

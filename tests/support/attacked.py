@@ -46,14 +46,15 @@ from commands.samples import EPP_FOLDER, SampleTerminal, make_sample_terminal
 from engine.client import connect
 from engine.embedded import LOOPBACK, EmbeddedOptions, EmbeddedServer, free_port
 from engine.processes import ChildProcess, ProcessSpec
-from records import migration
 from records.database import Database
 from records.schema import METADATA
 from settings import Role, Settings
 from terminal.device import read_device_key
 from terminal.epp import Epp
 from terminal.eppstore import EppStore
+from tests.support import sqlhand
 from tests.support.authenticator import Passkey
+from tests.support.databases import furnish
 from tests.support.ledger import Ledger
 
 AUDIENCE: Final = "keyfill-attacked"
@@ -121,7 +122,8 @@ class Bench:
         self.trust: Trust = home.trust()
         self.feed: SigningKey = read_key(home.feed_key)
         self.officers = [read_key(one) for one in sorted(home.officers.glob("*.jwk"))]
-        self.database = Database(f"sqlite:///{home.path / 'keyfill.db'}")
+        self.url = Settings.unchecked(home=home.path).database
+        self.database = Database(self.url)
         self.ledger = Ledger(home, Settings.for_role("operator", home=home.path))
         self.expected: set[str] = set()
         self.error_bodies: list[str] = []
@@ -269,33 +271,16 @@ class Bench:
         Whoever can write to the file can drop its triggers too; with `triggers` they stay. They
         are put back afterwards, for the other attacks' sake.
         """
-        connection = sqlite3.connect(self.home.path / "keyfill.db", timeout=15)
-        guards = [] if triggers else _triggers(connection)
-        try:
-            for name, _ in guards:
-                connection.execute(f"DROP TRIGGER {name}")
+        with sqlhand.writing(self.url, triggers=triggers) as connection:
             yield connection
-            connection.commit()
-        finally:
-            connection.rollback()
-            for _, text in guards:
-                connection.execute(text)
-            connection.close()
 
     def backup(self) -> sqlite3.Connection:
         """A copy of the whole database as it is now, to be put back by `restore`."""
-        copy = sqlite3.connect(":memory:")
-        with self.ledger.records() as live:
-            live.backup(copy)
-        return copy
+        return sqlhand.backup(self.url)
 
     def restore(self, copy: sqlite3.Connection) -> None:
         """Put an old database back, under the running processes."""
-        live = sqlite3.connect(self.home.path / "keyfill.db", timeout=15)
-        try:
-            copy.backup(live)
-        finally:
-            live.close()
+        sqlhand.restore(self.url, copy)
 
     def codes(self, place: Place, request_id: str) -> tuple[str, str]:
         """SMS code 1 and the approval code of a request: what an attacker might have guessed.
@@ -352,8 +337,12 @@ async def attacked(folder: Path) -> AsyncIterator[Bench]:
     """Start everything; stop it at the end, the API first and Temporal last."""
     home, port = HomeFolder(folder / "home"), free_port()
     make_home(home, origin=f"http://localhost:{port}", audience=AUDIENCE, now=int(time.time()))
+    for ring in (home.path / "secrets").rglob("keyfill_payload_keys"):
+        # Whoever attacks over Temporal is given the strongest hand: one who can read and write
+        # every payload, as if the payload keys had leaked.
+        ring.unlink()
     home.logs.mkdir(mode=0o700)
-    migration.upgrade(f"sqlite:///{home.path / 'keyfill.db'}")
+    furnish(home)
     api = f"http://{LOOPBACK}:{port}"
     async with AsyncExitStack() as stack:
         server = await EmbeddedServer.start(_temporal(home))
@@ -381,11 +370,6 @@ async def attacked(folder: Path) -> AsyncIterator[Bench]:
 def _temporal(home: HomeFolder, port: int | None = None) -> EmbeddedOptions:
     log, database = home.logs / "temporal.log", home.path / "temporal.db"
     return EmbeddedOptions(log, database=database, port=port, headless=True)
-
-
-def _triggers(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    found = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    return [(str(name), str(text)) for name, text in found]
 
 
 def _terminal_no(envelope: str) -> str | None:

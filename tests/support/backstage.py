@@ -6,7 +6,6 @@ the journal and the outbox say afterwards. Workers run in this process on a real
 
 import asyncio
 import contextlib
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -35,19 +34,22 @@ from ceremony.sms import SmsReceipt, SmsUnavailable
 from ceremony.statements import Kind, RequestBound, RequestPayload, request_id_of
 from ceremony.verification import Verified
 from engine import searchattributes
+from keymanagement.execution import OrderExecution
 from keymanagement.journal import Journal
 from keymanagement.kdh import DevelopmentKdh, KdhIdentity, make_development_kdh
+from keymanagement.policy import KeyPolicy
 from keymanagement.registrymemory import RegistryMemory
-from keymanagement.release import KeyRelease, ReleasePolicy
+from keymanagement.release import KeyRelease
 from keymanagement.releaserecord import RecordSigner
 from keymanagement.settlement import KeySettlement
 from keymanagement.software import SoftwareKeyManager
-from records import credentialentries, migration, projection, submissions, terminalentries, verdicts
+from records import credentialentries, projection, submissions, terminalentries, verdicts
 from records.database import Database
 from records.entryrows import pending_credential_row, terminal_row
 from records.tables.loading_request import LoadingRequestRow
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
+from tests.support.databases import make_database
 from tests.support.world import World
 from worker import THREADS, WorkerParts, ceremony_work, key_work, make_worker
 
@@ -125,15 +127,6 @@ def development_identity() -> KdhIdentity:
     return KdhIdentity.from_pem(kdh.key_pem, kdh.certificate_pem, now=int(time.time()))
 
 
-@cache
-def migrated_database() -> bytes:
-    """An empty database file with every migration applied, made once in a test process."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "keyfill.db"
-        migration.upgrade(f"sqlite:///{path}")
-        return path.read_bytes()
-
-
 @dataclass
 class Backstage:
     """Records, journal and activities over one world; use `make`."""
@@ -145,6 +138,7 @@ class Backstage:
     feed: MemoryFeed
     record_key: SigningKey
     clock: Callable[[], float]
+    url: str = ""
 
     @classmethod
     def make(
@@ -155,10 +149,8 @@ class Backstage:
         sms: SmsGateway | None = None,
         clock: Callable[[], float] = time.time,
     ) -> "Backstage":
-        """Migrate a database in `folder` and put the world's registry in force."""
-        path = folder / "keyfill.db"
-        path.write_bytes(migrated_database())
-        url = f"sqlite:///{path}"
+        """Make a database, a file's in `folder`, and put the world's registry in force."""
+        url = make_database(folder)
         stage = cls(
             world=world,
             database=Database(url),
@@ -167,6 +159,7 @@ class Backstage:
             feed=MemoryFeed(),
             record_key=SigningKey.generate("EdDSA"),
             clock=clock,
+            url=url,
         )
         stage.register()
         return stage
@@ -210,7 +203,7 @@ class Backstage:
             manager=SoftwareKeyManager(KEK, development_identity()),
             archive=RecordsArchive(self.database),
             records=RecordSigner(self.record_key, self.world.trust.audience),
-            policy=ReleasePolicy(),
+            policy=KeyPolicy.for_all(),
             clock=self.clock,
         )
 
@@ -219,6 +212,16 @@ class Backstage:
         return KeySettlement(
             trust=self.world.trust,
             journal=self.journal,
+            archive=RecordsArchive(self.database),
+            clock=self.clock,
+        )
+
+    def orders(self) -> OrderExecution:
+        """The key worker's carrying out of officers' orders."""
+        return OrderExecution(
+            trust=self.world.trust,
+            journal=self.journal,
+            manager=SoftwareKeyManager(KEK, development_identity()),
             archive=RecordsArchive(self.database),
             clock=self.clock,
         )
@@ -234,8 +237,13 @@ class Backstage:
 
     def keys(self) -> WorkerParts:
         """The key worker's parts."""
-        keys = KeyWorker(self.release(), self.settlement(), self.memory_of_registry())
-        return key_work(keys)
+        return key_work(self.key_worker())
+
+    def key_worker(self) -> KeyWorker:
+        """The key worker's activities."""
+        return KeyWorker(
+            self.release(), self.settlement(), self.orders(), self.memory_of_registry()
+        )
 
     @contextlib.asynccontextmanager
     async def workers(self, client: Client) -> AsyncIterator[None]:

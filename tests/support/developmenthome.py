@@ -54,6 +54,7 @@ def write_home(home: Path, stage: Backstage) -> None:
     }.items():
         folder = home / "secrets" / role
         folder.mkdir(parents=True)
+        (folder / "keyfill_database_url").write_text(stage.url)
         for name, secret in secrets.items():
             (folder / f"keyfill_{name}").write_text(secret)
 

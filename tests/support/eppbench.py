@@ -92,6 +92,7 @@ class Bench:
             "key_algorithm": "AES-128",
             "iat": NOW,
             "exp": NOW + 86_400,
+            "key_encryption": "RSA-OAEP-256",
             "encrypted_key": encrypted_to(self.keys.private_key.public_key(), clear),
             **changes,
         }

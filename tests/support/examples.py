@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from ceremony.encoding import b64url
 from ceremony.keys import SigningKey
-from ceremony.registry import envelope_statements
+from ceremony.registry import envelope_statements, seal_envelope
 from ceremony.signing import payload_bytes
 from ceremony.statements import (
+    KeyOrderPayload,
     ReleaseRecordPayload,
     RemovalOrderPayload,
     RevocationPayload,
@@ -135,6 +136,7 @@ def _examples(world: World, record: SigningKey) -> dict[str, str]:
         "removal-order": JwkSigner(world.officers[0]).sign(order),
         "release-record": by_record_key.sign(release),
         "revocation": JwkSigner(world.officers[0]).sign(_revocation(world)),
+        "key-order": _key_order(world, request_id_of(request.digest)),
     }
 
 
@@ -146,6 +148,18 @@ def _revocation(world: World) -> RevocationPayload:
         seq=1,
         reason_code="lost-phone",
     )
+
+
+def _key_order(world: World, request_id: str) -> str:
+    order = KeyOrderPayload(
+        **world.common(),
+        request_id=request_id,
+        terminal_no=world.terminal.terminal_no,
+        order="settle-loaded",
+        reason_code="seen-on-site",
+        reason="The EPP shows the check value on its own screen.",
+    )
+    return seal_envelope(JwkSigner(officer).sign(order) for officer in world.officers[:2])
 
 
 def _shown(text: str) -> str:

@@ -89,7 +89,8 @@ def insert_terminal(rows: sqlite3.Connection, entry: TerminalEntry, envelope: st
     rows.execute(
         "INSERT INTO terminal_entries (digest, terminal_no, seq, envelope, model, branch, "
         "epp_fingerprint, epp_key_fingerprint, device_kid, first_person, second_person, "
-        "valid_until, current, recorded_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0)",
+        "valid_until, current, recorded_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, true, 0)",
         (
             statement.digest,
             entry.terminal_no,

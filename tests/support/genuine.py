@@ -208,7 +208,7 @@ class Ceremony:
             "formats": ("oaep-jws",),
             "challenge": challenge,
             "current_kcv": None,
-            "reload_reason": None,
+            "reload_reason": "planned replacement",
             **fields,
         }
         text = self._sign("request", RequestPayload, signer or self.place.device, said)

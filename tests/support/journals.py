@@ -1,8 +1,16 @@
 """Rows for a journal: one request of one terminal, and more where a test names them."""
 
 from ceremony.encoding import sha256_hex
+from ceremony.keylife import OFFICERS_OF, KeyAct
 from keymanagement.journal import Journal
-from keymanagement.journalrows import HeldKey, IssuedToken, NewKey, NewToken, ReleaseIntent
+from keymanagement.journalrows import (
+    HeldKey,
+    IssuedToken,
+    NewKey,
+    NewToken,
+    ReleaseIntent,
+)
+from keymanagement.orderrows import OrderIntent
 from keymanagement.port import KeyAlgorithm, KeyToken
 
 NOW = 1_790_000_000
@@ -30,6 +38,7 @@ def new_key(*, request_id: str = REQUEST, created_at: int = NOW) -> NewKey:
         kcv="08793e",
         record="release record of " + request_id,
         created_at=created_at,
+        uniqueness=bytes.fromhex(digest(f"key of {request_id}")),
     )
 
 
@@ -54,4 +63,22 @@ def released(
     return journal.save_key_and_first_token(
         new_key(request_id=request_id, created_at=created_at),
         new_token(confirmation, request_id=request_id),
+    )
+
+
+def ordered(
+    act: KeyAct,
+    *,
+    request_id: str = REQUEST,
+    terminal_no: str = "ATM-0001",
+    name: str | None = None,
+) -> OrderIntent:
+    """Officers' verified order about a request's key; `name` tells one from the next."""
+    return OrderIntent(
+        digest=digest(name or f"{act.value} {request_id}"),
+        request_id=request_id,
+        terminal_no=terminal_no,
+        act=act,
+        actor=OFFICERS_OF[act],
+        intent_at=NOW,
     )

@@ -27,9 +27,11 @@ from ceremony.statements import (
 )
 from ceremony.verification import Verified
 from keymanagement.archive import Archive
+from keymanagement.execution import OrderExecution
 from keymanagement.journal import Journal
+from keymanagement.policy import KeyPolicy
 from keymanagement.port import KeyManager
-from keymanagement.release import KeyRelease, ReleasePolicy
+from keymanagement.release import KeyRelease
 from keymanagement.releaserecord import RecordSigner
 from keymanagement.settlement import KeySettlement
 from tests.support.certificates import Epp
@@ -65,7 +67,7 @@ class KeyBench:
     archive: MemoryArchive
     journal: Journal
     manager: CountingManager
-    policy: ReleasePolicy = field(default_factory=ReleasePolicy)
+    policy: KeyPolicy = field(default_factory=KeyPolicy.for_all)
     clock: Callable[[], float] | None = None
 
     @classmethod
@@ -171,6 +173,18 @@ class KeyBench:
         return KeySettlement(
             trust=self.world.trust,
             journal=wire.around(self.journal) if wire else self.journal,
+            archive=wire.around(archive) if wire else archive,
+            clock=self.clock or (lambda: self.world.now),
+        )
+
+    def order_execution(self, wire: Wire | None = None) -> OrderExecution:
+        """The carrying out of officers' orders, likewise."""
+        archive: Archive = self.archive
+        manager = self.manager
+        return OrderExecution(
+            trust=self.world.trust,
+            journal=wire.around(self.journal) if wire else self.journal,
+            manager=wire.around(manager) if wire else _as_port(manager),
             archive=wire.around(archive) if wire else archive,
             clock=self.clock or (lambda: self.world.now),
         )

@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ceremony.codes import TypedCode
+from ceremony.keyorders import KeyOrder
 from ceremony.qr import QrContents
 from ceremony.release_rule import Entries
 from ceremony.revocations import Subject
 from ceremony.verification import Verified
 from keymanagement.archive import ArchivedStatement
 from keymanagement.journalrows import HeldKey, IssuedToken
-from keymanagement.port import CreatedKey, KeyAlgorithm, KeyBinding
+from keymanagement.orderrows import CarriedOrder
+from keymanagement.port import CreatedKey, KeyAlgorithm, KeyBinding, KeyUsage
 from keymanagement.software import SoftwareKeyManager
-from keymanagement.tr34.keytoken import TokenForm
 from tests.support.keytokens import sample_kdh
 
 KEK: Final = bytes(range(32))
@@ -35,6 +36,10 @@ class MemoryArchive:
     tokens: list[IssuedToken] = field(default_factory=list)
     keys: list[HeldKey] = field(default_factory=list)
     settled: list[tuple[HeldKey, str | None, tuple[HeldKey, ...]]] = field(default_factory=list)
+    orders: list[tuple[KeyOrder, CarriedOrder, HeldKey | None, tuple[HeldKey, ...]]] = field(
+        default_factory=list
+    )
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
 
     def statement(self, digest: str) -> ArchivedStatement | None:
         """See `keymanagement.archive.Archive`."""
@@ -85,6 +90,23 @@ class MemoryArchive:
         del now
         self.settled.append((key, kcv, retired))
 
+    def publish_order(
+        self,
+        order: KeyOrder,
+        carried: CarriedOrder,
+        key: HeldKey | None,
+        retired: tuple[HeldKey, ...],
+        now: int,
+    ) -> None:
+        """See `keymanagement.archive.Archive`."""
+        del now
+        self.orders.append((order, carried, key, retired))
+
+    def publish_duplicate(self, request_id: str, terminal_no: str, first: str, now: int) -> None:
+        """See `keymanagement.archive.Archive`."""
+        del terminal_no, now
+        self.duplicates.append((request_id, first))
+
     def file(
         self,
         statement: Verified[Any],
@@ -104,15 +126,17 @@ class CountingManager(SoftwareKeyManager):
 
     __slots__ = ("made",)
 
-    def __init__(self, form: TokenForm | None = None) -> None:
-        """Take the sample KDH, and how it writes `tr34`."""
-        super().__init__(KEK, sample_kdh(), form=form)
+    def __init__(self) -> None:
+        """Take the sample KDH."""
+        super().__init__(KEK, sample_kdh())
         self.made = 0
 
-    def create(self, algorithm: KeyAlgorithm, binding: KeyBinding) -> CreatedKey:
+    def create(
+        self, algorithm: KeyAlgorithm, binding: KeyBinding, usage: KeyUsage = "K1"
+    ) -> CreatedKey:
         """Make a key, and count it."""
         self.made += 1
-        return super().create(algorithm, binding)
+        return super().create(algorithm, binding, usage)
 
 
 class PowerCut(BaseException):

@@ -13,7 +13,8 @@ from ceremony.release_rule import ReleaseSecrets
 from ceremony.trust import Trust
 from keymanagement.journal import Journal
 from keymanagement.kdh import DevelopmentKdh, KdhIdentity
-from keymanagement.release import KeyRelease, ReleasePolicy
+from keymanagement.policy import KeyPolicy
+from keymanagement.release import KeyRelease
 from keymanagement.releaserecord import RecordSigner
 from keymanagement.software import SoftwareKeyManager
 from tests.support.deployment import EDGE_KEY, QR_KEY, SMS_SECRET
@@ -57,7 +58,7 @@ class Elsewhere:
                 manager=SoftwareKeyManager(KEK, kdh),
                 archive=self.archive,
                 records=RecordSigner(SigningKey.generate("EdDSA"), trust.audience),
-                policy=ReleasePolicy(),
+                policy=KeyPolicy.for_all(),
                 clock=lambda: self.now,
             )
             gate.wait(PATIENCE)

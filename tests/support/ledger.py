@@ -16,6 +16,7 @@ from ceremony.sealedsms import OutboxError, OutboxMessage, open_message
 from commands.homefolder import HomeFolder
 from keymanagement.journal import Journal
 from settings import Settings
+from tests.support import sqlhand
 
 MOST_CODES: Final = 3
 MOST_MESSAGES: Final = 6
@@ -55,6 +56,7 @@ class Ledger:
         """Bind the home; `settings` hold the outbox key."""
         self._home = home
         self._outbox_key = settings.secret("outbox_key")
+        self._records = settings.database
 
     def account(self, terminal_no: str) -> Account:
         """How a terminal stands now, by the journal."""
@@ -116,7 +118,7 @@ class Ledger:
     @contextmanager
     def records(self) -> Iterator[sqlite3.Connection]:
         """The records database, to read from."""
-        with _reading(self._home.path / "keyfill.db") as connection:
+        with sqlhand.reading(self._records) as connection:
             yield connection
 
 

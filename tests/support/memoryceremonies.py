@@ -93,11 +93,7 @@ class MemoryCeremonies:
     @cached_property
     def _keys(self) -> KeyWorker:
         # Reading the KDH key takes half a second, and most tests release nothing.
-        return KeyWorker(
-            self.backstage.release(),
-            self.backstage.settlement(),
-            self.backstage.memory_of_registry(),
-        )
+        return self.backstage.key_worker()
 
     def expire(self, terminal_no: str) -> None:
         """Let the stage's deadline pass."""

@@ -253,6 +253,7 @@ class FakeKeyfill:
                 "key_algorithm": "AES-128",
                 "iat": now,
                 "exp": now + 3600,
+                "key_encryption": "RSA-OAEP-256",
                 "encrypted_key": encrypted_to(self.epp.private_key.public_key(), self.key),
             }
         )

@@ -19,10 +19,11 @@ from cryptography.x509.oid import NameOID
 from keymanagement.kdh import KDH_PURPOSE
 from keymanagement.port import KeyAlgorithm
 from keymanagement.tr34.dialect import Dialect
-from keymanagement.tr34.envelope import ContentCipher, envelope, header_attribute
+from keymanagement.tr34.envelope import envelope, header_attribute
+from keymanagement.tr34.form import ContentCipher, TokenForm
 from keymanagement.tr34.header import KeyBlockHeader
 from keymanagement.tr34.identifiers import ENVELOPED_DATA
-from keymanagement.tr34.keytoken import OnePass, TokenForm, TwoPass, compose
+from keymanagement.tr34.keytoken import OnePass, TwoPass, compose
 from keymanagement.tr34.signeddata import Content, signed
 from terminal.tr34 import keytoken as reading
 from terminal.tr34.binding import Anchors, Binding, Krd

@@ -34,10 +34,14 @@ QUEUE_OF: Final[Mapping[str, str]] = {
     "send_sms_code": names.CEREMONY_QUEUE,
     "send_notice": names.CEREMONY_QUEUE,
     "synchronise": names.CEREMONY_QUEUE,
+    "due_exports": names.CEREMONY_QUEUE,
+    "deliver_export": names.CEREMONY_QUEUE,
     "release_key": names.KEYS_QUEUE,
     "settle_key": names.KEYS_QUEUE,
+    "order_key": names.KEYS_QUEUE,
     "note_revocation": names.KEYS_QUEUE,
     "note_registry": names.KEYS_QUEUE,
+    "export_key": names.KEYS_QUEUE,
 }
 """Every activity of every queue."""
 

@@ -104,7 +104,7 @@ class World(Deployment):
             "formats": FORMATS,
             "challenge": self.challenges.issue(self.now),
             "current_kcv": None,
-            "reload_reason": None,
+            "reload_reason": "planned replacement",
             **fields,
         }
         return self.signed(RequestPayload(**payload), signer or one.device)

@@ -179,3 +179,25 @@ async def test_a_worker_without_its_secrets_does_not_start(
         await start_worker(group, home, target, "keys")
     assert "keyfill_kek" in ended.value.log_tail
     assert "Traceback" not in ended.value.log_tail
+
+
+@pytest.mark.usefixtures("housed")
+async def test_a_worker_leaves_no_core(
+    home: Path, target: TemporalTarget, group: ProcessGroup
+) -> None:
+    """Killed by a fault, the key worker writes no image of its memory."""
+    worker = await start_worker(group, home, target, "keys")
+    limits = await asyncio.to_thread(Path(f"/proc/{worker.pid}/limits").read_text)
+    (line,) = (one for one in limits.splitlines() if one.startswith("Max core file size"))
+    assert line.split()[4:6] == ["0", "0"]
+
+
+@pytest.mark.usefixtures("housed")
+async def test_a_key_worker_without_its_journal_does_not_start(
+    home: Path, target: TemporalTarget, group: ProcessGroup
+) -> None:
+    """It would not know which keys it has released: code 2 and one sentence."""
+    (home / "journal.db").unlink()
+    with pytest.raises(ProcessEnded, match="keys ended with code 2") as ended:
+        await start_worker(group, home, target, "keys")
+    assert "Traceback" not in ended.value.log_tail
