@@ -1,7 +1,8 @@
 """Whoever reads the key worker's memory finds no terminal master key, if an HSM makes them.
 
 A process loads a hundred keys; the EPP's key gives the test every one of them in clear. All that
-the process may write is then searched, in /proc/<pid>/mem and, where gdb is, in a core.
+the process may write is then searched: /proc/<pid>/mem, where gdb is a core, and its files, which
+are the journal, the database and the log, with what SQLite keeps beside them.
 """
 
 import base64
@@ -87,7 +88,19 @@ def loading(order: LoadOrder) -> Iterator[LoadingProcess]:
             process.kill()
 
 
-def hsm_order(bench: HsmBench) -> LoadOrder:
+def files_hold(folder: Path, keys: list[bytes]) -> dict[str, list[int]]:
+    """Which of the keys are in which file: raw, as hexadecimal or as base64."""
+    found = {}
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        hits = _found(iter([data]), keys)
+        hits += [at for at, key in enumerate(keys) if base64.b64encode(key).rstrip(b"=") in data]
+        if hits:
+            found[path.name] = hits
+    return found
+
+
+def hsm_order(bench: HsmBench, folder: Path) -> LoadOrder:
     """Keys of a bench's HSM."""
     certificate = x509.load_der_x509_certificate(bench.kdh.certificate_der)
     bench.connection.close()
@@ -97,6 +110,7 @@ def hsm_order(bench: HsmBench) -> LoadOrder:
         kdh_certificate=certificate.public_bytes(Encoding.PEM).decode(),
         now=NOW,
         kek=KEK.hex(),
+        folder=str(folder),
         module=str(bench.access.module),
         token=bench.access.token,
         pin=bench.access.pin,
@@ -106,7 +120,7 @@ def hsm_order(bench: HsmBench) -> LoadOrder:
     )
 
 
-def software_order(*, keep: bool) -> LoadOrder:
+def software_order(folder: Path, *, keep: bool) -> LoadOrder:
     """Keys of the software key manager."""
     files = sample_kdh_files()
     return LoadOrder(
@@ -116,6 +130,7 @@ def software_order(*, keep: bool) -> LoadOrder:
         kdh_key=files.key_pem.decode(),
         now=NOW,
         kek=KEK.hex(),
+        folder=str(folder),
         keep=keep,
     )
 
@@ -124,7 +139,7 @@ def software_order(*, keep: bool) -> LoadOrder:
 def test_no_key_of_an_hsm_is_in_memory(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hundred loads, looks into the memory between them and after, and a core: not one key.
+    """A hundred loads, looks into memory between them and after, a core, all files: not one key.
 
     Both modules are software and so run inside the process, which makes it the hardest case: they
     have to wipe what they used. A real HSM has no key there in the first place.
@@ -132,20 +147,33 @@ def test_no_key_of_an_hsm_is_in_memory(
     monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
     bench = getattr(HsmBench, module)(tmp_path)
     keys: list[bytes] = []
-    with loading(hsm_order(bench)) as process:
+    folder = tmp_path / "written"
+    folder.mkdir()
+    with loading(hsm_order(bench, folder)) as process:
         for number in range(1, LOADS[module] + 1):
             keys.append(process.load())
             if number in (*LOOKS, LOADS[module]):
                 assert process.holds(keys) == []
         if shutil.which("gcore"):
             assert process.core_holds(keys, tmp_path) == []
+        written = {path.name for path in folder.iterdir()}
+        assert written >= {"journal.db", "keyfill.db", "process.log"}
+        assert (folder / "process.log").read_bytes().count(b"made CreatedKey") == LOADS[module]
+        assert files_hold(folder, keys) == {}
     assert len(set(keys)) == LOADS[module]
 
 
-def test_the_search_finds_a_key_that_is_held() -> None:
-    """The control: of a process that keeps every key in a variable, every key is found."""
-    with loading(software_order(keep=True)) as process:
+def test_the_search_finds_a_key_that_is_held(tmp_path: Path) -> None:
+    """The control: of a process that keeps every key in a variable, every key is found.
+
+    And so is one in a file, however it is written.
+    """
+    with loading(software_order(tmp_path, keep=True)) as process:
         keys = [process.load() for _ in range(5)]
+        assert files_hold(tmp_path, keys) == {}
+        spoken = (keys[0], keys[1].hex().encode(), base64.b64encode(keys[2]))
+        (tmp_path / "spoken").write_bytes(b" ".join(spoken))
+        assert files_hold(tmp_path, keys) == {"spoken": [0, 1, 2]}
         assert process.holds(keys) == [0, 1, 2, 3, 4]
         assert process.holds([os.urandom(16)]) == []
 

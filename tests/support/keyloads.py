@@ -1,5 +1,8 @@
 """A process that makes keys and tokens, one at a word, so that another can look into its memory.
 
+Like a key worker it writes them into a journal and publishes them into the records; it logs at the
+lowest level. All three are in one folder.
+
     python -m tests.support.keyloads
 
 It reads one line of JSON (`LoadOrder`), then for every further line makes a key, wraps it to the
@@ -9,10 +12,16 @@ EPP and prints the token as base64.
 import base64
 import dataclasses
 import json
+import logging
 import sys
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from activities.key_archive import RecordsArchive
+from keymanagement.journal import Journal
+from keymanagement.journalrows import NewKey, NewToken, ReleaseIntent
 from keymanagement.kdh import KdhIdentity
 from keymanagement.pkcs11.abilities import HsmRules
 from keymanagement.pkcs11.manager import HsmKeyManager
@@ -21,8 +30,12 @@ from keymanagement.pkcs11.signer import read_kdh
 from keymanagement.port import KeyAlgorithm, KeyBinding, KeyManager, TokenTerms
 from keymanagement.software import SoftwareKeyManager
 from keymanagement.uniqueness import KeyUniqueness
+from records import migration
+from records.database import Database
 
 DEPLOYMENT = "keyfill-memory"
+TERMINAL = "ATM-0001"
+AES = KeyAlgorithm.AES_128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +50,7 @@ class LoadOrder:
     kdh_certificate: str
     now: int
     kek: str
+    folder: str
     kdh_key: str = ""
     module: str = ""
     token: str = ""
@@ -76,21 +90,65 @@ class LoadOrder:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """What a key worker does with a key, without the ceremony."""
+
+    order: LoadOrder
+    manager: KeyManager
+    journal: Journal
+    archive: RecordsArchive
+
+    def load(self, number: int) -> tuple[bytes, bytes]:
+        """Make a key and a token, write and publish both; gives the host's copy and the token."""
+        order, request = self.order, f"request{number:017d}"
+        binding = KeyBinding(TERMINAL, request)
+        confirmation = sha256(request.encode()).hexdigest()
+        self.journal.begin_release(
+            ReleaseIntent(request, TERMINAL, order.fingerprint, confirmation, order.now)
+        )
+        created = self.manager.create(AES, binding)
+        token = self.manager.make_token(
+            created.block, AES, binding, order.terms(binding), "oaep-jws"
+        )
+        held, issued = self.journal.save_key_and_first_token(
+            NewKey(
+                request_id=request,
+                algorithm=AES,
+                host_block=created.block,
+                kcv=created.kcv,
+                record="release record",
+                created_at=order.now,
+                uniqueness=created.uniqueness,
+            ),
+            NewToken(confirmation, request, confirmation[:32], token, order.now),
+        )
+        self.archive.publish_token(TERMINAL, held, issued)
+        logging.getLogger("keyloads").debug("made %r and %r", created, token)
+        return created.block, token.value
+
+
 def main() -> int:
     """Make one key and token for every line on standard input."""
     order = LoadOrder(**json.loads(sys.stdin.readline()))
-    manager, kept = order.manager(), []
-    print("ready", flush=True)  # noqa: T201 - the protocol
-    for n, _ in enumerate(sys.stdin):
-        binding = KeyBinding("ATM-0001", f"request{n:017d}")
-        created = manager.create(KeyAlgorithm.AES_128, binding)
-        token = manager.make_token(
-            created.block, KeyAlgorithm.AES_128, binding, order.terms(binding), "oaep-jws"
-        )
-        if order.keep:
-            held: Any = manager
-            kept.append(held._copies.open(created.block, KeyAlgorithm.AES_128, binding))
-        print(base64.b64encode(token.value).decode(), flush=True)  # noqa: T201 - the protocol
+    folder = Path(order.folder)
+    logging.basicConfig(level=logging.DEBUG, filename=folder / "process.log")
+    url = f"sqlite:///{folder / 'keyfill.db'}"
+    migration.upgrade(url)
+    kept = []
+    with (
+        closing(Database(url)) as database,
+        Journal(folder / "journal.db", bytes.fromhex(order.kek), create=True) as journal,
+    ):
+        loader = Loader(order, order.manager(), journal, RecordsArchive(database))
+        print("ready", flush=True)  # noqa: T201 - the protocol
+        for number, _ in enumerate(sys.stdin):
+            block, token = loader.load(number)
+            if order.keep:
+                held: Any = loader.manager
+                binding = KeyBinding(TERMINAL, f"request{number:017d}")
+                kept.append(held._copies.open(block, AES, binding))
+            print(base64.b64encode(token).decode(), flush=True)  # noqa: T201 - the protocol
     return 0
 
 
