@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Route, expect
+from playwright.async_api import Browser, ConsoleMessage, Locator, Route, expect
 
 from ceremony.stages import Stage
 from terminal.device import read_device_key
@@ -204,6 +204,11 @@ class Lie:
     said: dict[str, str]
 
 
+def is_error(message: ConsoleMessage) -> bool:
+    """Whether a browser's console tells of an error."""
+    return message.type == "error"
+
+
 async def tell(lie: Lie, route: Route) -> None:
     """Serve the page's own script with a lie in it."""
     genuine = await route.fetch()
@@ -261,7 +266,9 @@ async def test_what_a_replaced_script_can_have_signed(house: WholeHouse, chromiu
         with phone.expect(400, 403, 404, 409, 422):
             for lie in lies:
                 await replaced(lie)
-                await page.locator("#approve").click()
+                # The browser tells of a refusal when it likes, perhaps after the page did.
+                async with page.expect_console_message(is_error, timeout=PATIENT):
+                    await page.locator("#approve").click()
                 await expect(page.locator("#decision-notice.error")).to_be_visible(timeout=PATIENT)
                 assert shown_load.stage is other.stage is Stage.AWAITING_REVIEW, lie.what
 

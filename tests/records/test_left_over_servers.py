@@ -26,7 +26,11 @@ def started() -> Iterator[Started]:
     running: list[subprocess.Popen[bytes]] = []
 
     def start(*words: str) -> "subprocess.Popen[bytes]":
-        program = "import time; print(flush=True); time.sleep(60)"
+        # A shell's background processes, and their children, ignore SIGQUIT; PostgreSQL does not.
+        program = (
+            "import signal, time; signal.signal(signal.SIGQUIT, signal.SIG_DFL);"
+            " print(flush=True); time.sleep(60)"
+        )
         command = [sys.executable, "-ISc", program, *words]
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout is not None
