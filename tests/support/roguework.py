@@ -202,6 +202,8 @@ async def rogue_worker(client: Client, course: type = LoadingRequest) -> AsyncIt
             ],
             activity_executor=executor,
             workflow_runner=UnsandboxedWorkflowRunner(),
+            # An attacker may be slow: interrupting it raises wherever this process happens to be.
+            debug_mode=True,
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         ):
             yield

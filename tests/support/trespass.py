@@ -147,6 +147,8 @@ async def trespassing(client: Client) -> AsyncIterator[Trespasser]:
         task_queue=QUEUE,
         workflows=[Trespass],
         workflow_runner=UnsandboxedWorkflowRunner(),
+        # An attacker may be slow: interrupting it raises wherever this process happens to be.
+        debug_mode=True,
         graceful_shutdown_timeout=timedelta(0),
     ):
         yield Trespasser(client)
