@@ -335,9 +335,7 @@ def test_an_algorithm_that_the_module_lacks_is_refused(
     manager: HsmKeyManager, binding: KeyBinding
 ) -> None:
     """Neither module knows SM4: no format carries it, and none is made."""
-    if "SM4" not in list(KeyAlgorithm):
-        pytest.skip("there are no SM4 keys")
-    sm4 = KeyAlgorithm("SM4")
+    sm4 = KeyAlgorithm.SM4
     assert manager.formats_for(sm4) == ()
     with pytest.raises(ModuleTooWeak):
         manager.create(sm4, binding)
