@@ -11,69 +11,15 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ceremony.trust import Trust, TrustError
+from ceremony.trust import Trust
+from holdings import DEVELOPMENT_MARK, SECRET_BYTES, Role
+from soundness import SettingsError, require_sound
 
-Role = Literal["api", "ceremony", "keys", "codec", "operator"]
-
-DEVELOPMENT_MARK: Final = "development:"
-"""Prefix of every secret that `keyfill init` makes; refused outside development."""
-
-SECRET_BYTES: Final = {
-    "qr_key": 64,
-    "edge_key": 32,
-    "session_key": 32,
-    "sms_secret": 32,
-    "outbox_key": 32,
-    "kek": 32,
-    "kek_previous": 32,
-    "export_key": 32,
-}
-"""Exact sizes of the secrets that are keys; each is written as hexadecimal."""
-
-MIN_SECRET_BYTES: Final = 32
-MIN_TOKEN_CHARS: Final = 16
-"""Of a token that another company gave; Twilio's have 32. A shorter one is a placeholder."""
-DISTINCT_DIGITS: Final = 8
-"""Random bytes hold at least so many different hexadecimal digits; what people type may not."""
-
-HELD_BY: Final[dict[Role, tuple[str, ...]]] = {
-    "api": ("payload_keys", "qr_key", "edge_key", "session_key"),
-    "ceremony": ("payload_keys", "sms_secret", "edge_key"),
-    "keys": (
-        "payload_keys",
-        "kek",
-        "kdh_key",
-        "kdh_certificate",
-        "record_key",
-        "sms_secret",
-        "qr_key",
-        "edge_key",
-    ),
-    "codec": ("payload_keys",),
-    "operator": (),
-}
-"""Who holds what (design, section 4); what a gateway adds is checked with the gateway.
-
-`payload_keys` may be missing in development. The operator's commands read the ceremony's folder.
-"""
-
-SM2_HELD: Final = ("kdh_sm2_key", "kdh_sm2_certificate")
-"""What the key worker also holds where terminals have SM2 EPPs: the KDH's SM2 identity."""
-
-HSM_HELD: Final = ("pkcs11_pin",)
-"""What the key worker holds instead of the KDH's keys, where its key manager is an HSM."""
-
-ROTATED: Final = ("kdh_next_key", "kdh_next_certificate", "kek_previous")
-"""What the key worker also holds while KDH or KEK are rotated; no other role ever does."""
-
+__all__ = ["DATABASES", "POSTGRESQL", "Settings", "SettingsError"]
 
 POSTGRESQL: Final = "postgresql+psycopg://"
 DATABASES: Final = ("sqlite:///", POSTGRESQL)
 """What a database's URL begins with."""
-
-
-class SettingsError(ValueError):
-    """The settings cannot be used; the message is one sentence that says what to do."""
 
 
 class Settings(BaseSettings):
@@ -153,7 +99,7 @@ class Settings(BaseSettings):
                 of the wrong size, or a development one outside development.
         """
         settings = cls.unchecked(role, home=home)
-        settings._check(role)
+        require_sound(settings, role)
         return settings
 
     @classmethod
@@ -290,84 +236,3 @@ class Settings(BaseSettings):
             return Trust.read(self.trust.read_bytes())
         except OSError as error:
             raise SettingsError(f"Put the trust file at {self.trust}.") from error
-
-    def _check(self, role: Role) -> None:
-        _ = self.database
-        self._check_environment(role)
-        self._check_held(role)
-        _ = self.payload_ring
-        if self.environment != "development":
-            self._check_strength(role)
-        self._check_export(role)
-        if self.sms_gateway == "outbox":
-            if self.environment != "development":
-                raise SettingsError("Set KEYFILL_SMS_GATEWAY to twilio outside development.")
-            if role in ("ceremony", "operator"):
-                self.secret("outbox_key")
-        elif role in ("api", "ceremony"):
-            self._check_token("twilio_auth_token")
-            for name in ("twilio_account_sid", "twilio_from", "twilio_status_callback"):
-                if not getattr(self, name):
-                    raise SettingsError(f"Set KEYFILL_{name.upper()} for the Twilio gateway.")
-
-    def _check_token(self, name: str) -> None:
-        """See that what another company gave is there, and outside development no placeholder."""
-        short = len(self.secret_text(name)) < MIN_TOKEN_CHARS
-        if short and self.environment != "development":
-            raise SettingsError(f"Give keyfill_{name} {MIN_TOKEN_CHARS} characters at least.")
-
-    def _check_held(self, role: Role) -> None:
-        """See that the role has its secrets, and the key worker where to find its HSM."""
-        held, hsm = HELD_BY[role], role == "keys" and self.key_manager == "pkcs11"
-        if hsm:
-            held = (*(name for name in held if name != "kdh_key"), *HSM_HELD)
-        for name in held:
-            if name in SECRET_BYTES:
-                self.secret(name)
-            elif name != "payload_keys":
-                self.secret_text(name)
-        if hsm and self.pkcs11_module is None:
-            raise SettingsError("Set KEYFILL_PKCS11_MODULE to the HSM's PKCS#11 module.")
-
-    def _check_environment(self, role: Role) -> None:
-        """See that nothing outside development is as only development may have it."""
-        if self.environment == "development":
-            return
-        _ = self.served_database
-        try:
-            origin = self.read_trust().origin
-        except (SettingsError, TrustError) as error:
-            raise SettingsError(f"Put a trust file that can be used at {self.trust}.") from error
-        if not origin.startswith("https://"):
-            raise SettingsError("Give the trust file an https:// origin: pages need TLS.")
-        if role == "codec" and self.codec_readers != "auditors":
-            raise SettingsError("Set KEYFILL_CODEC_READERS to auditors outside development.")
-
-    def _check_strength(self, role: Role) -> None:
-        """See that no secret key is weak, and none serves twice."""
-        held = SECRET_BYTES.keys() & {*HELD_BY[role], *ROTATED, "outbox_key", "export_key"}
-        texts = [(name, getattr(self, name).get_secret_value()) for name in sorted(held)]
-        texts += [
-            ("payload_keys", word.partition(":")[2])
-            for word in self.payload_keys.get_secret_value().split()
-        ]
-        known: dict[str, str] = {}
-        for name, text in ((name, text.strip().lower()) for name, text in texts):
-            if len(text) < 2 * MIN_SECRET_BYTES:
-                continue
-            if len(set(text)) < DISTINCT_DIGITS:
-                raise SettingsError(f"Make keyfill_{name} of random bytes.")
-            if text in known:
-                raise SettingsError(f"Give keyfill_{name} other bytes than keyfill_{known[text]}.")
-            known[text] = name
-
-    def _check_export(self, role: Role) -> None:
-        """See that the secrets of a KEK's change and of the export are right where they are set."""
-        if role == "keys" and self.export_key.get_secret_value():
-            self.secret("export_key")
-            if self.key_manager == "pkcs11":
-                raise SettingsError("Take keyfill_export_key away: an HSM's keys are not exported.")
-        if role == "keys" and self.former_keks == (self.secret("kek"),):
-            raise SettingsError("Give keyfill_kek_previous the KEK before keyfill_kek.")
-        if role == "ceremony" and self.backoffice_export_url:
-            self._check_token("backoffice_token")

@@ -22,8 +22,9 @@ from engine.processes import ChildProcess, Probe, ProcessEnded, ProcessGroup, Pr
 from engine.programs import external_address
 from engine.searchattributes import register_missing
 from engine.transport import transport_to
+from holdings import HELD_BY, HSM_HELD, ROTATED, SM2_HELD, Role
 from records import migration
-from settings import HELD_BY, HSM_HELD, ROTATED, SM2_HELD, Role, Settings
+from settings import Settings
 
 WORKERS: Final[tuple[Role, ...]] = ("keys", "ceremony")
 WORKER_READY: Final = "worker ready"

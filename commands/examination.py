@@ -15,10 +15,11 @@ from commands import checks
 from commands.checks import Finding
 from commands.opened import running_at
 from commands.reaching import answers, temporal_findings
+from holdings import HELD_BY, Role
 from records import migration
 from records.engines import Use, open_engine
 from records.failures import DatabaseUnavailable, translated
-from settings import HELD_BY, Role, Settings, SettingsError
+from settings import Settings, SettingsError
 
 _CALL_TEMPORAL: Final[frozenset[Role]] = frozenset({"api", "ceremony", "keys", "operator"})
 _REACH_THE_API: Final[frozenset[Role]] = frozenset({"api", "operator"})

@@ -6,7 +6,7 @@ from pathlib import Path
 from ceremony.encoding import EncodingError, canonical_json, strict_json
 from ceremony.keys import KeyRefused, SigningKey
 from ceremony.trust import Trust, TrustError
-from settings import Role
+from holdings import Role
 from terminal.durable import replace
 
 

@@ -22,7 +22,8 @@ from commands.homefolder import HomeError, HomeFolder, write_key
 from commands.options import DEFAULT_HOME, Exit, Home, leave
 from commands.samplehsm import make_hsm
 from commands.samplepolicy import SAMPLE_POLICY
-from settings import DEVELOPMENT_MARK, HELD_BY, SECRET_BYTES, Role, Settings
+from holdings import DEVELOPMENT_MARK, HELD_BY, SECRET_BYTES, Role
+from settings import Settings
 from terminal.durable import replace
 
 DEFAULT_AUDIENCE: Final = "keyfill-development"

@@ -18,7 +18,8 @@ import typer
 from ceremony.keys import SigningKey
 from commands.options import Exit, leave
 from commands.privateca import Certified, PrivateCa
-from settings import HELD_BY, POSTGRESQL, SECRET_BYTES, Role
+from holdings import HELD_BY, SECRET_BYTES, Role
+from settings import POSTGRESQL
 
 KEYFILL_USER: Final = 10001
 POSTGRES_USER: Final = 999

@@ -9,10 +9,11 @@ from ceremony.trust import Trust
 from commands.homefolder import HomeError, read_trust
 from commands.options import Exit, leave
 from commands.running import Running
+from holdings import Role
 from records.database import Database
 from records.engines import Limits
 from records.failures import DatabaseUnavailable
-from settings import Role, Settings, SettingsError
+from settings import Settings, SettingsError
 
 
 def unix_time() -> int:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from commands.homefolder import HomeError, HomeFolder
-from settings import DEVELOPMENT_MARK
+from holdings import DEVELOPMENT_MARK
 from terminal.durable import replace
 
 if TYPE_CHECKING:

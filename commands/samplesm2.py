@@ -5,7 +5,7 @@ RSA one.
 """
 
 from commands.homefolder import HomeError, HomeFolder
-from settings import DEVELOPMENT_MARK, SM2_HELD
+from holdings import DEVELOPMENT_MARK, SM2_HELD
 from terminal.durable import replace
 from terminal.gm.factory import Sm2Root, make_sm2_root
 

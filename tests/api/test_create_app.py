@@ -8,7 +8,8 @@ import pytest
 
 from api.app import create_app
 from ceremony.trust import TrustError
-from settings import SECRET_BYTES, Settings, SettingsError
+from holdings import SECRET_BYTES
+from settings import Settings, SettingsError
 from tests.support.apihouse import make_world
 from tests.support.databases import make_database
 from tests.support.identities import ORIGIN

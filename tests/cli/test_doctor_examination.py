@@ -10,8 +10,8 @@ import pytest
 
 from commands.examination import Examination
 from commands.homefolder import HomeFolder
+from holdings import DEVELOPMENT_MARK, Role
 from keymanagement.kdh import make_development_kdh
-from settings import DEVELOPMENT_MARK, Role
 from tests.support.commandline import Keyfill
 
 DAY = 86_400

@@ -14,12 +14,13 @@ from cli import app
 from commands.homefolder import HomeFolder
 from commands.init import make_home
 from commands.samples import SampleTerminal, kdh_thumbprint, make_sample_terminal
+from holdings import DEVELOPMENT_MARK
 from keymanagement.journal import Journal
 from keymanagement.pkcs11 import softhsm
 from keymanagement.port import KeyAlgorithm, KeyBinding
 from keyworker import key_manager
 from records.database import Database
-from settings import DEVELOPMENT_MARK, Settings, SettingsError
+from settings import Settings, SettingsError
 from terminal.eppstore import EppStore
 from tests.support import softhsm as found
 from tests.support.certificates import sample_authority, sample_epp

@@ -12,7 +12,8 @@ from cli import app
 from commands.homefolder import HomeFolder
 from commands.init import make_home
 from commands.samples import kdh_thumbprint
-from settings import DEVELOPMENT_MARK, HELD_BY, SM2_HELD, Role, Settings, SettingsError
+from holdings import DEVELOPMENT_MARK, HELD_BY, SM2_HELD, Role
+from settings import Settings, SettingsError
 from tests.support.databases import make_database
 from worker import key_parts
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from commands.homefolder import HomeFolder
+from holdings import HELD_BY, ROTATED
 from keymanagement.kdh import (
     EXPIRES_SOON_DAYS,
     DevelopmentKdh,
@@ -25,7 +26,7 @@ from keymanagement.policy import KeyPolicy
 from keymanagement.port import KeyAlgorithm
 from keymanagement.software import SoftwareKeyManager
 from keyworker import read_kdh, read_policy
-from settings import HELD_BY, ROTATED, Settings, SettingsError
+from settings import Settings, SettingsError
 from tests.support.keyfakes import KEK
 from tests.support.keytokens import NOW, sample_kdh, sample_kdh_files
 

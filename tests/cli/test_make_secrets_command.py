@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from cli import app
 from commands.makesecrets import KEYFILL_USER, POSTGRES_USER, TEMPORAL_USER, ProductionSecrets
+from holdings import HELD_BY, Role
 from keymanagement.kdh import KDH_PURPOSE, SIGNS_ONLY
-from settings import HELD_BY, Role, Settings, SettingsError
+from settings import Settings, SettingsError
 
 NOW = 1_790_000_000
 GIVEN = {"kdh_certificate"}

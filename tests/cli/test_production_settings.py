@@ -14,7 +14,8 @@ from commands.deployment import role_environment
 from commands.homefolder import HomeFolder
 from engine.client import TemporalTarget
 from engine.transport import TransportRefused, is_loopback, transport_to
-from settings import DEVELOPMENT_MARK, Role, Settings, SettingsError
+from holdings import DEVELOPMENT_MARK, Role
+from settings import Settings, SettingsError
 
 URL = "postgresql+psycopg://keyfill@db.bank.example/keyfill"
 TWILIO = {

@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from commands.homefolder import HomeFolder
 from commands.init import make_home
 from commands.samples import kdh_thumbprint
+from holdings import SM2_HELD
 from keymanagement.gm import sm2
 from keymanagement.gm.identity import make_development_gm_kdh
 from keymanagement.kdh import EXPIRES_SOON_DAYS, KdhInvalid
 from keyworker import read_sm2_kdh
 from records.database import Database
-from settings import SM2_HELD, Settings, SettingsError
+from settings import Settings, SettingsError
 from terminal.epp import HOST_KEY, Epp
 from terminal.eppstore import EppStore
 from tests.support.commandline import Keyfill

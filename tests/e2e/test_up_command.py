@@ -22,9 +22,10 @@ from commands.homefolder import HomeFolder
 from commands.init import make_home
 from commands.running import sole_runner
 from engine.embedded import free_port
+from holdings import Role
 from keymanagement.kdh import make_development_kdh
 from records import migration
-from settings import Role, Settings
+from settings import Settings
 from tests.support.browser import browser
 from tests.support.databases import furnish
 from tests.support.processtree import children_of, gone

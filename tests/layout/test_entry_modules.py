@@ -18,11 +18,13 @@ PACKAGES = {
     "terminal",
     "workflows",
 }
-ENTRIES = {"cli", "keyworker", "settings", "worker"}
+ENTRIES = {"cli", "holdings", "keyworker", "settings", "soundness", "worker"}
 ALLOWED = {
     # It starts the others and looks things up; concrete gateways are bound elsewhere.
     "cli": PACKAGES - {"gateways"} | {"settings", "worker"},
-    "settings": {"ceremony"},
+    "holdings": set(),
+    "settings": {"ceremony", "holdings", "soundness"},
+    "soundness": {"ceremony", "holdings", "settings"},
     "keyworker": {"activities", "ceremony", "keymanagement", "records", "settings"},
     "worker": PACKAGES - {"api", "commands", "terminal"} | {"keyworker", "settings"},
 }

@@ -29,8 +29,8 @@ from ceremony.encoding import from_b64, from_b64url
 from ceremony.qr import token_of
 from ceremony.stages import Stage
 from commands.samples import EPP_FOLDER
+from holdings import DEVELOPMENT_MARK, HELD_BY
 from records.engines import sqlite_path
-from settings import DEVELOPMENT_MARK, HELD_BY
 from terminal.eppfactory import sample_private_key_pem
 from terminal.eppstore import EppStore
 from tests.support.attacked import Bench

@@ -16,8 +16,8 @@ import pytest
 import pytest_asyncio
 
 from ceremony.stages import Stage
+from holdings import Role
 from records.engines import sqlite_path
-from settings import Role
 from tests.support.attacked import TABLES, Bench
 from tests.support.genuine import APPROVAL, CODE, Ceremony, eventually
 from tests.support.phonecompany import PhoneCompany

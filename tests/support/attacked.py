@@ -46,9 +46,10 @@ from commands.samples import EPP_FOLDER, SampleTerminal, make_sample_terminal
 from engine.client import connect
 from engine.embedded import LOOPBACK, EmbeddedOptions, EmbeddedServer, free_port
 from engine.processes import ChildProcess, ProcessSpec
+from holdings import Role
 from records.database import Database
 from records.schema import METADATA
-from settings import Role, Settings
+from settings import Settings
 from terminal.device import read_device_key
 from terminal.epp import Epp
 from terminal.eppstore import EppStore

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from commands.homefolder import HomeFolder
+from holdings import HELD_BY
 from records import migration
 from records.engines import sqlite_path
-from settings import HELD_BY
 
 ENGINES: Final = ("sqlite", "postgresql")
 FILE: Final = "keyfill.db"
