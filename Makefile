@@ -10,7 +10,7 @@ PYTHON ?=
 
 # Many tests wait for processes rather than compute: one worker more than small machines have cores.
 # A file's tests stay together, as they share what they started.
-ARGS ?= --numprocesses 3 --dist loadfile
+ARGS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # Besides tests/records, which runs on both databases by itself.
 RINGS ?= tests/activities tests/cli
