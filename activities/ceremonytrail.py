@@ -16,11 +16,6 @@ from records.tables.audit_event import ActorKind
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
 
-_ACTORS = {
-    Kind.APPLICATION: ActorKind.ADMINISTRATOR,
-    Kind.DECISION: ActorKind.ADMINISTRATOR,
-}
-
 
 class CeremonyTrail:
     """Writes what a step found, in the step's own transaction; it decides nothing."""
@@ -140,7 +135,7 @@ class CeremonyTrail:
             self._session,
             event,
             at=int(self._clock()),
-            actor_kind=_ACTORS.get(submission.kind, kind),
+            actor_kind=kind,
             actor=_staff_no(submission) or actor,
             request_id=state.request_id,
             terminal_no=state.terminal_no,
