@@ -14,7 +14,7 @@ from ceremony.trust import Trust, TrustError
 from commands import checks
 from commands.checks import Finding
 from commands.opened import running_at
-from commands.reaching import answers, temporal_findings
+from commands.reaching import answers, temporal_findings, transport_findings
 from holdings import HELD_BY, Role
 from records import migration
 from records.engines import Use, open_engine
@@ -62,6 +62,8 @@ class Examination:
         for finding in (*self._trust(settings), *self._key_manager(), *self._database(settings)):
             yield finding
         if _CALL_TEMPORAL & {*roles}:
+            for finding in transport_findings(settings, self.clock):
+                yield finding
             async for finding in temporal_findings(settings, self.clock):
                 yield finding
         for name, url in self._servers(settings):

@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_DAYS: Final = 3_650
 CERTIFICATE_DAYS: Final = 825
-"""Of what it certifies; `keyfill doctor` does not see these certificates."""
+"""Of what it certifies; `keyfill doctor` sees the client's, on each process's host."""
 _CLOCK_SLACK: Final = timedelta(minutes=5)
 _USAGE: Final = dict.fromkeys(
     (

@@ -1,10 +1,11 @@
 """What `keyfill doctor` finds when it calls: Temporal, its namespace and workers, our servers."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import httpx
+from cryptography import x509
 
 from ceremony import names
 from commands import checks
@@ -14,6 +15,7 @@ from settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from temporalio.client import Client
+    from temporalio.service import TLSConfig
 
 ANSWER_WITHIN: Final = timedelta(seconds=5)
 POLLED_WITHIN: Final = 120.0
@@ -51,6 +53,19 @@ async def temporal_findings(
             yield checks.bad(check, f"Let this client describe it: {error.status.name}.")
 
 
+def transport_findings(settings: Settings, clock: Callable[[], float]) -> Iterator[Finding]:
+    """How long the certificates last that this process shows to Temporal and expects of it."""
+    from engine.transport import TransportRefused, transport_to
+
+    try:
+        tls = transport_to(settings.temporal_address, required=False).tls
+    except TransportRefused:
+        # Whoever tries to connect says so.
+        return
+    if not isinstance(tls, bool):
+        yield from _certificates(tls, clock())
+
+
 async def answers(name: str, url: str) -> Finding:
     """Whether a server of ours answers and is ready."""
     try:
@@ -61,6 +76,23 @@ async def answers(name: str, url: str) -> Finding:
     if not response.is_success:
         return checks.away(name, f"See its log: {url} answers {response.status_code}.")
     return checks.good(name, f"{url} answers.")
+
+
+def _certificates(tls: "TLSConfig", now: float) -> Iterator[Finding]:
+    for name, pem in (
+        ("Temporal's client", tls.client_cert),
+        ("Temporal's authority", tls.server_root_ca_cert),
+    ):
+        if not pem:
+            continue
+        try:
+            ends = [one.not_valid_after_utc for one in x509.load_pem_x509_certificates(pem)]
+        except ValueError:
+            yield checks.bad(f"certificate: {name}", "Make its file PEM certificates.")
+            continue
+        # While an authority is replaced there are two; a chain is as good as its shortest.
+        lasting = max(ends) if pem is tls.server_root_ca_cert else min(ends)
+        yield checks.certificate(name, lasting, now)
 
 
 async def _of_namespace(client: "Client", clock: Callable[[], float]) -> AsyncIterator[Finding]:

@@ -4,14 +4,18 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from commands.examination import Examination
 from commands.homefolder import HomeFolder
+from commands.privateca import PrivateCa
+from commands.reaching import transport_findings
 from holdings import DEVELOPMENT_MARK, Role
 from keymanagement.kdh import make_development_kdh
+from settings import Settings
 from tests.support.commandline import Keyfill
 
 DAY = 86_400
@@ -127,3 +131,51 @@ def test_an_sm2_identity_that_cannot_sign_is_told(
     made = make_development_kdh(now=int(time.time()))
     (home.secrets("keys") / "keyfill_kdh_sm2_key").write_bytes(made.key_pem)
     assert examined()["key manager"][0] == "bad"
+
+
+@pytest.mark.parametrize(("days", "grade"), [(0, "good"), (800, "warning"), (826, "bad")])
+def test_temporals_certificates_are_told_of_before_they_end(
+    home: HomeFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    days: int,
+    grade: str,
+) -> None:
+    """The one that this process shows; its authority lasts longer, and is looked at as well."""
+    now = int(time.time())
+    authority = PrivateCa.make(now=now)
+    shown = authority.certify("ceremony")
+    for name, pem in {
+        "CLIENT_CERT": shown.certificate_pem,
+        "CLIENT_KEY": shown.key_pem,
+        "SERVER_CA_CERT": authority.pem.certificate_pem,
+    }.items():
+        (tmp_path / name).write_bytes(pem)
+        monkeypatch.setenv(f"TEMPORAL_TLS_{name}_PATH", str(tmp_path / name))
+    monkeypatch.setenv("TEMPORAL_TLS", "true")
+    settings = Settings.unchecked("ceremony", home=home.path)
+    found = {
+        one.check: one.grade.value for one in transport_findings(settings, lambda: now + days * DAY)
+    }
+    assert found == {
+        "certificate: Temporal's client": grade,
+        "certificate: Temporal's authority": "good",
+    }
+
+
+def test_a_certificate_of_temporals_that_is_none_is_named(
+    home: HomeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor says which file is wrong, and does not crash."""
+    (tmp_path / "ca.pem").write_text("nothing")
+    monkeypatch.setenv("TEMPORAL_TLS", "true")
+    monkeypatch.setenv("TEMPORAL_TLS_SERVER_CA_CERT_PATH", str(tmp_path / "ca.pem"))
+    settings = Settings.unchecked("ceremony", home=home.path)
+    (finding,) = transport_findings(settings, time.time)
+    assert (finding.check, finding.grade.value) == ("certificate: Temporal's authority", "bad")
+
+
+def test_without_tls_there_is_no_certificate_to_look_at(home: HomeFolder) -> None:
+    """As in development, where Temporal is on this machine."""
+    settings = Settings.unchecked("ceremony", home=home.path)
+    assert list(transport_findings(settings, time.time)) == []
