@@ -1,4 +1,4 @@
-"""Sessions of administrators and auditors, known by their token's digest only."""
+"""Sessions of administrators, auditors and operators, known by their token's digest only."""
 
 from sqlalchemy import delete, or_, update
 from sqlmodel import Session, col, select
