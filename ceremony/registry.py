@@ -34,7 +34,8 @@ class VerifiedTerminal:
     """A terminal entry that a feed key signed, with its EPP certificate read and trusted.
 
     `officers` are the key ids of the officers who signed it too: a changed EPP certificate or
-    device key of a known terminal needs one.
+    device key of a known terminal needs one, and other administrators need as many as an
+    enrolment (`may_reassign`).
     """
 
     entry: TerminalEntry
@@ -43,6 +44,12 @@ class VerifiedTerminal:
     epp: EppCertificate
     device_key: EnrolledKey
     officers: frozenset[str]
+    may_reassign: bool = False
+
+    @property
+    def assignment_digest(self) -> str:
+        """What a threshold of officers may change: first and second administrator, as a digest."""
+        return assignment_digest(self.entry)
 
     @property
     def identity_digest(self) -> str:
@@ -52,12 +59,17 @@ class VerifiedTerminal:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedCredential:
-    """A credential entry that its own key and a threshold of officers signed."""
+    """A credential entry that its own key and a threshold of officers signed.
+
+    `backup_eligible` is what the passkey's authenticator said when it signed its own entry (see
+    `Attested`); None for a key that is no passkey.
+    """
 
     entry: CredentialEntry
     digest: str
     envelope: str
     key: EnrolledKey
+    backup_eligible: bool | None
 
 
 def seal_envelope(statements: Iterable[str]) -> str:
@@ -114,14 +126,16 @@ def read_terminal_entry(envelope: str, trust: Trust, *, now: int) -> VerifiedTer
     device_key = _entry_key(entry.device_key, passkey=False)
     if device_key.fingerprint == epp.key_fingerprint:
         raise EntryError(Reason.SAME_CREDENTIAL)
-    officers = _signed_by(statements, trust.officer_keys, TerminalEntry, trust)
+    signers = _signed_by(statements, trust.officer_keys, TerminalEntry, trust)
+    officers = frozenset(one.kid for one in signers)
     return VerifiedTerminal(
         entry=entry,
         digest=signed[0].digest,
         envelope=envelope,
         epp=epp,
         device_key=EnrolledKey(device_key),
-        officers=frozenset(one.kid for one in officers),
+        officers=officers,
+        may_reassign=len(officers) >= trust.officer_threshold,
     )
 
 
@@ -156,7 +170,11 @@ def read_enrolment(envelope: str, trust: Trust, *, now: int) -> VerifiedCredenti
         raise EntryError(_why_unsigned(statements, (key,), CredentialEntry, trust))
     _check_currency(own[0].payload, trust, now)
     return VerifiedCredential(
-        entry=own[0].payload, digest=own[0].digest, envelope=envelope, key=key
+        entry=own[0].payload,
+        digest=own[0].digest,
+        envelope=envelope,
+        key=key,
+        backup_eligible=own[0].backup_eligible,
     )
 
 
@@ -169,6 +187,18 @@ def officers_of(envelope: str, trust: Trust) -> frozenset[str]:
     statements = envelope_statements(envelope)
     signed = _signed_by(statements, trust.officer_keys, CredentialEntry, trust)
     return frozenset(one.kid for one in signed)
+
+
+def subject_name(verified: VerifiedTerminal | VerifiedCredential) -> str:
+    """Whom an entry is about: the terminal's number, or the person."""
+    if isinstance(verified, VerifiedTerminal):
+        return verified.entry.terminal_no
+    return verified.entry.person
+
+
+def assignment_digest(entry: TerminalEntry) -> str:
+    """SHA-256 over a terminal's two administrators: the persons, in order."""
+    return sha256_hex(canonical_json([entry.first, entry.second]))
 
 
 def registry_digest(terminal: str, first: str, second: str) -> str:

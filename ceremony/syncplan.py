@@ -6,6 +6,9 @@ of the terminals in force stops. One terminal may always be removed, since in a 
 than twenty 5 % is none at all. A feed in which not one row was believed removes nothing, whoever
 orders it: that is a broken feed, not an empty bank.
 
+Other administrators of a known terminal need a threshold of officers' signatures, and wait for the
+cooling-off time: such a row is planned apart, and the entry in force stays.
+
 The outcome does not depend on the order of the rows.
 """
 
@@ -17,58 +20,7 @@ from typing import Final, NamedTuple
 from ceremony.keyclaims import KeyRole, foreign_claims, key_claims
 from ceremony.reasons import Reason
 from ceremony.registry import VerifiedTerminal
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedTerminal:
-    """What the registry's index says of a terminal's newest entry (highest `seq`).
-
-    `in_force` is False for a terminal that was removed. It must be given all the same: a removal
-    followed by an addition would otherwise get round the rules about `seq` and about officers.
-    Its keys are free for other terminals.
-    """
-
-    terminal_no: str
-    digest: str
-    seq: int
-    epp_key_fingerprint: str
-    epp_fingerprint: str
-    device_kid: str
-    first: str
-    second: str
-    in_force: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class FeedRow:
-    """One row of a feed, already read: a verified entry, or the reason why there is none.
-
-    For a refused row `terminal_no` is what it claims to be about, None if that is unreadable.
-    The claim is not verified; it only keeps the terminal's former entry, which is signed.
-    """
-
-    position: str
-    terminal: VerifiedTerminal | None
-    terminal_no: str | None
-    reason: Reason | None
-
-    @classmethod
-    def read(cls, position: str, terminal: VerifiedTerminal) -> "FeedRow":
-        """A row whose entry verified."""
-        return cls(position, terminal, terminal.entry.terminal_no, None)
-
-    @classmethod
-    def refused(cls, position: str, reason: Reason, terminal_no: str | None = None) -> "FeedRow":
-        """A row that was refused already."""
-        return cls(position, None, terminal_no, reason)
-
-
-class RefusedRow(NamedTuple):
-    """A row that changes nothing, and why. Its terminal keeps the entry in force, if it has one."""
-
-    position: str
-    terminal_no: str | None
-    reason: Reason
+from ceremony.syncrows import FeedRow, IndexedTerminal, RefusedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +44,10 @@ _FOREIGN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What a run does. Every row is one of added, changed, unchanged or refused.
+    """What a run does. Every row is one of added, changed, waiting, unchanged or refused.
 
+    `waiting` are entries that give a known terminal other administrators: they take effect after
+    the cooling-off time, and until then the terminal keeps the entry in force, if it has one.
     A terminal in force that has only refused rows keeps its entry. `added` holds terminals new to
     the registry and removed ones that come back (then perhaps with an entry that is stored
     already). `ends_requests` names the terminals whose open loading request must end: EPP
@@ -106,6 +60,7 @@ class SyncPlan:
     removed: tuple[str, ...]
     refused: tuple[RefusedRow, ...]
     ends_requests: tuple[str, ...]
+    waiting: tuple[VerifiedTerminal, ...] = ()
 
 
 class SyncStopped(Exception):
@@ -131,6 +86,7 @@ def plan_sync(
     *,
     limits: SyncLimits = DEFAULT_LIMITS,
     removals_ordered: bool = False,
+    cooling_off: bool = False,
 ) -> SyncPlan:
     """Decide what a complete reading of the feed changes.
 
@@ -139,6 +95,7 @@ def plan_sync(
         rows: all rows of the reading.
         limits: how much may be removed without an order.
         removals_ordered: an officer signed an order for this run; the caller verified it.
+        cooling_off: whether other administrators wait; without, they are changed at once.
 
     Raises:
         SyncStopped: too many removals, or any removal by a feed without a believed row.
@@ -158,7 +115,13 @@ def plan_sync(
 
     for no, reason in _foreign_keys(known, set(removed), candidates).items():
         refused.append(RefusedRow(candidates.pop(no)[0], no, reason))
-    accepted = [(terminal, known.get(no)) for no, (_, terminal) in candidates.items()]
+    entries = {no: terminal for no, (_, terminal) in candidates.items()}
+    waiting = {
+        no: new
+        for no, new in entries.items()
+        if cooling_off and no in known and _reassigned(known[no], new)
+    }
+    accepted = [(new, known.get(no)) for no, new in entries.items() if no not in waiting]
     changed = [(new, old) for new, old in accepted if old is not None and old.in_force]
     return SyncPlan(
         added=tuple(new for new, old in accepted if old is None or not old.in_force),
@@ -175,6 +138,7 @@ def plan_sync(
         ends_requests=tuple(
             sorted([*removed, *(old.terminal_no for new, old in changed if _ends(old, new))])
         ),
+        waiting=tuple(waiting.values()),
     )
 
 
@@ -236,18 +200,26 @@ def _candidates(
 
 
 def _is_current(old: IndexedTerminal, new: VerifiedTerminal) -> bool:
+    if old.later is not None and old.later.cooling and old.later.digest == new.digest:
+        return True
     return old.in_force and old.digest == new.digest
 
 
 def _row_refusal(old: IndexedTerminal | None, new: VerifiedTerminal) -> Reason | None:
     if new.entry.first == new.entry.second:
         return Reason.SAME_PERSON
-    if old is None or old.digest == new.digest:
+    if old is None:
         return None
-    if new.entry.seq <= old.seq:
+    if old.digest == new.digest:
+        return None if old.later is None else Reason.SEQ_LOWERED
+    if old.later is not None and old.later.digest == new.digest:
+        return Reason.ENTRY_WITHDRAWN
+    if new.entry.seq <= (old.seq if old.later is None else old.later.seq):
         return Reason.SEQ_LOWERED
     if _identity_changed(old, new) and not new.officers:
         return Reason.OFFICER_REQUIRED
+    if _reassigned(old, new) and not new.may_reassign:
+        return Reason.OFFICERS_MISSING
     return None
 
 
@@ -258,9 +230,12 @@ def _identity_changed(old: IndexedTerminal, new: VerifiedTerminal) -> bool:
     )
 
 
+def _reassigned(old: IndexedTerminal, new: VerifiedTerminal) -> bool:
+    return (old.first, old.second) != (new.entry.first, new.entry.second)
+
+
 def _ends(old: IndexedTerminal, new: VerifiedTerminal) -> bool:
-    assigned = (new.entry.first, new.entry.second)
-    return _identity_changed(old, new) or (old.first, old.second) != assigned
+    return _identity_changed(old, new) or _reassigned(old, new)
 
 
 def _check_removals(

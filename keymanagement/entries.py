@@ -1,61 +1,122 @@
 """The registry entries that the key worker relies on: none older than before, no changed keys.
 
-Whoever puts an old database back, or slips another device key into a known terminal's entry, finds
-that the key worker remembers (design, section 3, Trust).
+Whoever puts an old database back, slips another device key into a known terminal's entry, or gives
+a terminal other administrators overnight, finds that the key worker remembers (design, section 3,
+Trust; ADR 0022).
 """
 
 from collections.abc import Iterable
 
-from ceremony.registry import VerifiedCredential, VerifiedTerminal
+from ceremony.eppcertificate import EntryError
+from ceremony.registry import (
+    VerifiedCredential,
+    VerifiedTerminal,
+    assignment_digest,
+    envelope_statements,
+)
 from ceremony.revocations import Revocation, Subject
 from ceremony.standing import Standing
+from ceremony.statements import TerminalEntry
+from ceremony.trust import Trust
+from ceremony.verification import StatementError, peek
+from keymanagement.archive import Archive
+from keymanagement.changerows import Cooling
 from keymanagement.journal import Journal
 from keymanagement.journalerrors import IdentityChanged
 from keymanagement.journalrows import Observed, Reliance, Revoked, Sighting
 
 
-def rely_on_standing(journal: Journal, standing: Standing) -> None:
+def rely_on_standing(journal: Journal, standing: Standing, trust: Trust, *, now: int) -> None:
     """Rely on a terminal's entry and on both administrators', all of them or none.
 
     Raises:
         IdentityChanged: if the terminal's entry needs an officer's signature.
         EntryRefused: if the journal knows a newer entry of one of the three, or its revocation,
-            or the terminal's EPP key as another terminal's.
+            or the terminal's EPP key as another terminal's; or if one is a change that still
+            waits, was withdrawn, or needs officers' signatures.
     """
     first, second = standing.first, standing.second
     _require_officer(journal, standing.terminal)
     journal.rely_on(
-        (_of_terminal(standing.terminal), _of_person(first), _of_person(second)), releasing=True
+        (_of_terminal(standing.terminal), _of_person(first), _of_person(second)),
+        releasing=True,
+        cooling=_cooling(trust, now),
     )
 
 
-def rely_on_terminal(journal: Journal, terminal: VerifiedTerminal) -> None:
-    """Rely on a terminal's entry alone.
+def rely_on_terminal(
+    journal: Journal, terminal: VerifiedTerminal, trust: Trust, *, now: int
+) -> None:
+    """Rely on a terminal's entry alone, as far as its keys go.
 
     Raises:
         IdentityChanged: if it needs an officer's signature.
-        EntryRefused: if the journal knows a newer one, or its revocation.
+        EntryRefused: as `rely_on_standing`; but a waiting change that leaves the keys is relied on.
     """
     _require_officer(journal, terminal)
-    journal.rely_on((_of_terminal(terminal),))
+    journal.rely_on((_of_terminal(terminal),), cooling=_cooling(trust, now))
 
 
 def observe_entries(
     journal: Journal,
+    trust: Trust,
     terminals: Iterable[VerifiedTerminal] = (),
     credentials: Iterable[VerifiedCredential] = (),
+    *,
+    now: int,
 ) -> Observed:
     """Remember verified entries that were shown, where they are newer than the known ones.
 
-    A known terminal's keys change only by an entry that an officer signed too; a person's entry is
-    signed by officers always, so its key may be another.
+    A known terminal's keys change only by an entry that an officer signed too, its administrators
+    by one that a threshold of officers did; a person's entry is signed by officers always, so its
+    key may be another.
     """
     return journal.observe(
-        (
-            *(Sighting(_of_terminal(one), may_change=bool(one.officers)) for one in terminals),
-            *(Sighting(_of_person(one), may_change=True) for one in credentials),
-        )
+        (*(_seen_terminal(one) for one in terminals), *(_seen_person(one) for one in credentials)),
+        _cooling(trust, now),
     )
+
+
+def sight_entry(
+    journal: Journal, trust: Trust, entry: VerifiedTerminal | VerifiedCredential, *, now: int
+) -> int | None:
+    """Remember one verified entry; give when it takes effect (Unix seconds), or None if it has.
+
+    Raises:
+        IdentityChanged: if it needs an officer's signature.
+        EntryRefused: if it neither is in effect nor ever will be.
+    """
+    seen = _seen_terminal(entry) if isinstance(entry, VerifiedTerminal) else _seen_person(entry)
+    return journal.sight(seen, _cooling(trust, now))
+
+
+def withdraw_entry(
+    journal: Journal, trust: Trust, subject: Subject, name: str, digest: str, *, now: int
+) -> bool:
+    """Have a change that waits never take effect; False if it does not wait any more."""
+    return journal.withdraw(subject.value, name, digest, _cooling(trust, now))
+
+
+def recall_assignment(journal: Journal, archive: Archive, terminal_no: str) -> None:
+    """Learn who administers a known terminal, where a journal of before did not remember that.
+
+    The archive is believed for nothing: only the entry of the digest that the journal knows counts.
+    Without it, a newer entry with whatever administrators needs the officers.
+
+    Raises:
+        KeyManagementError: if the journal fails.
+    """
+    known = journal.unassigned(terminal_no)
+    if known is None:
+        return
+    seq, digest = known
+    for envelope in archive.entries_above(Subject.TERMINAL, terminal_no, seq - 1):
+        try:
+            said = peek(envelope_statements(envelope)[0])
+        except (EntryError, StatementError):
+            continue
+        if said.digest == digest and isinstance(said.payload, TerminalEntry):
+            journal.recall_assignment(terminal_no, digest, assignment_digest(said.payload))
 
 
 def revoke_entries(journal: Journal, revocation: Revocation) -> bool:
@@ -65,21 +126,35 @@ def revoke_entries(journal: Journal, revocation: Revocation) -> bool:
     )
 
 
+def _cooling(trust: Trust, now: int) -> Cooling:
+    return Cooling(trust.cooling_off_seconds, now)
+
+
 def _require_officer(journal: Journal, terminal: VerifiedTerminal) -> None:
     known = journal.known_identity(Subject.TERMINAL.value, terminal.entry.terminal_no)
     if known is not None and known != terminal.identity_digest and not terminal.officers:
         raise IdentityChanged("a known terminal's keys changed without an officer's signature")
 
 
+def _seen_terminal(terminal: VerifiedTerminal) -> Sighting:
+    return Sighting(_of_terminal(terminal), may_change=bool(terminal.officers))
+
+
+def _seen_person(credential: VerifiedCredential) -> Sighting:
+    return Sighting(_of_person(credential), may_change=True)
+
+
 def _of_terminal(terminal: VerifiedTerminal) -> Reliance:
     entry = terminal.entry
     return Reliance(
-        Subject.TERMINAL.value,
-        entry.terminal_no,
-        entry.seq,
-        terminal.digest,
-        terminal.identity_digest,
-        terminal.epp.key_fingerprint,
+        kind=Subject.TERMINAL.value,
+        name=entry.terminal_no,
+        seq=entry.seq,
+        digest=terminal.digest,
+        identity_digest=terminal.identity_digest,
+        epp_key=terminal.epp.key_fingerprint,
+        assignment_digest=terminal.assignment_digest,
+        may_reassign=terminal.may_reassign,
     )
 
 

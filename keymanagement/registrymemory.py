@@ -10,19 +10,36 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from ceremony.eppcertificate import EntryError
-from ceremony.messages import RegistryNoted, RegistryPage, RevocationNote, RevocationNoted
+from ceremony.messages import (
+    ChangeNote,
+    ChangeNoted,
+    ChangeWithdrawn,
+    RegistryNoted,
+    RegistryPage,
+    RevocationNote,
+    RevocationNoted,
+)
+from ceremony.reasons import Reason
 from ceremony.registry import (
     VerifiedCredential,
     VerifiedTerminal,
     read_credential_entry,
     read_terminal_entry,
+    subject_name,
 )
 from ceremony.revocations import Subject, read_revocation
 from ceremony.trust import Trust
 from ceremony.verification import StatementError
 from keymanagement.archive import Archive
-from keymanagement.entries import observe_entries, revoke_entries
+from keymanagement.entries import (
+    observe_entries,
+    recall_assignment,
+    revoke_entries,
+    sight_entry,
+    withdraw_entry,
+)
 from keymanagement.journal import Journal
+from keymanagement.port import KeyManagementError
 
 PAGE: Final = 1_000
 """Subjects looked at in one call: a second's work if all of them are new."""
@@ -103,6 +120,9 @@ class RegistryMemory:
             return self._revocations(page.after)
         subject = Subject.TERMINAL if page.part == "terminals" else Subject.PERSON
         found = self._archive.newest(subject, page.after, self._page)
+        if subject is Subject.TERMINAL:
+            for name, _ in found:
+                recall_assignment(self._journal, self._archive, name)
         known = self._journal.known_seqs(subject.value, [name for name, _ in found])
         envelopes = [
             envelope
@@ -111,6 +131,53 @@ class RegistryMemory:
             for envelope in self._archive.entries_above(subject, name, known.get(name, -1))
         ]
         return self._entries(subject, envelopes, self._next([name for name, _ in found]))
+
+    def note_change(self, note: ChangeNote) -> ChangeNoted:
+        """Remember one entry, so that its cooling-off time begins; repeatable.
+
+        Raises:
+            KeyManagementError: if the journal fails; the call may be repeated.
+        """
+        envelope = self._archive.entry(note.subject, note.digest)
+        if envelope is None:
+            return ChangeNoted(refused=Reason.STATEMENT_MISSING)
+        now = int(self._clock())
+        try:
+            entry: VerifiedTerminal | VerifiedCredential
+            if note.subject is Subject.TERMINAL:
+                entry = read_terminal_entry(envelope, self._trust, now=now)
+            else:
+                entry = read_credential_entry(envelope, self._trust, now=now)
+        except EntryError as error:
+            return ChangeNoted(refused=error.reason)
+        if (entry.digest, subject_name(entry)) != (note.digest, note.name):
+            return ChangeNoted(refused=Reason.STATEMENT_MISSING)
+        _remember(self._trust, self._journal, self._archive.revocations_of(note.subject, note.name))
+        if note.subject is Subject.TERMINAL:
+            recall_assignment(self._journal, self._archive, note.name)
+        try:
+            effective_at = sight_entry(self._journal, self._trust, entry, now=now)
+        except KeyManagementError as error:
+            if error.reason is None:
+                raise
+            return ChangeNoted(refused=error.reason)
+        return ChangeNoted(effective_at=effective_at)
+
+    def withdraw_change(self, note: ChangeNote) -> ChangeWithdrawn:
+        """Have a change that waits never take effect: what takes away needs no signature.
+
+        Raises:
+            KeyManagementError: if the journal fails; the call may be repeated.
+        """
+        withdrawn = withdraw_entry(
+            self._journal,
+            self._trust,
+            note.subject,
+            note.name,
+            note.digest,
+            now=int(self._clock()),
+        )
+        return ChangeWithdrawn(withdrawn=withdrawn)
 
     def _entries(self, subject: Subject, envelopes: list[str], after: str | None) -> RegistryNoted:
         terminals: list[VerifiedTerminal] = []
@@ -124,7 +191,7 @@ class RegistryMemory:
                     credentials.append(read_credential_entry(envelope, self._trust, now=now))
             except EntryError:
                 refused += 1
-        observed = observe_entries(self._journal, terminals, credentials)
+        observed = observe_entries(self._journal, self._trust, terminals, credentials, now=now)
         return RegistryNoted(noted=observed.noted, refused=refused + observed.refused, after=after)
 
     def _revocations(self, after: str) -> RegistryNoted:

@@ -1,20 +1,32 @@
 """What the journal remembers of the registry: an old registry put back grants nothing.
 
-For each subject it keeps the highest `seq` that a release relied on or that the key worker was
-shown, and the highest `seq` that an officer's revocation took away (design, section 3, Trust).
-Neither is ever lowered. Every function works within the caller's transaction.
+For each subject it keeps the entry in effect, the highest `seq` that an officer's revocation took
+away, and the newest change that waits (design, section 3, Trust; ADR 0022). None is ever lowered.
+
+A person's entry, and one that gives a known terminal other administrators, takes effect only
+`cooling_off_seconds` after it was first seen here with all its signatures. Nobody is asked about
+that: the time is this journal's, and a clock that is put back only makes it longer. Until then the
+former entry counts. Every function works within the caller's transaction.
 """
 
 from collections.abc import Iterable
 
+from ceremony.revocations import Subject
+from keymanagement.changerows import ASSIGNMENTS, CHANGES, Cooling
+from keymanagement.entryplace import Place, in_effect, is_above, latest, note, place_of, take_effect
+from keymanagement.journaldraft import JournalDraft
 from keymanagement.journalerrors import (
+    AssignmentChanged,
+    EntryCooling,
     EntryForked,
+    EntryRefused,
     EntryRevoked,
     EntryRolledBack,
+    EntryWithdrawn,
     EppKeyForeign,
     IdentityChanged,
 )
-from keymanagement.journalfile import JournalFile, Row
+from keymanagement.journalfile import JournalFile
 from keymanagement.journalrows import (
     ENTRIES,
     EPP_KEYS,
@@ -27,31 +39,67 @@ from keymanagement.journalrows import (
 )
 
 
-def rely_on(file: JournalFile, entry: Reliance) -> None:
-    """Remember one entry that a release relies on.
+def rely_on(
+    file: JournalFile, entries: Iterable[Reliance], cooling: Cooling, *, releasing: bool
+) -> EntryRefused | None:
+    """Remember the entries of one release or settlement, or give why none of them is relied on.
 
-    Raises:
-        EntryRevoked: if an officer's revocation took it away.
-        EntryRolledBack: if a higher `seq` was relied on or shown before.
-        EntryForked: if another entry of the same `seq` was.
+    A refused entry that has to wait is remembered all the same: its time begins here. A settlement
+    gives out nothing, so it goes by a waiting entry if that leaves the terminal its keys.
     """
-    revoked = file.get(REVOCATIONS, kind=entry.kind, name=entry.name)
+    entries, draft = tuple(entries), JournalDraft(file)
+    try:
+        for entry in entries:
+            _rely(draft, entry, cooling, releasing=releasing)
+        _begin_cooling(file, draft, entries, cooling)
+        draft.write()
+        if releasing:
+            for entry in entries:
+                _require_own_epp_key(file, entry)
+    except EppKeyForeign:
+        raise
+    except EntryRefused as error:
+        draft = JournalDraft(file)
+        _begin_cooling(file, draft, entries, cooling)
+        draft.write()
+        return error
+    return None
+
+
+def _rely(draft: JournalDraft, entry: Reliance, cooling: Cooling, *, releasing: bool) -> None:
+    _require_unrevoked(draft, entry)
+    place = place_of(draft, entry, cooling)
+    if place in (Place.NEWER, Place.KNOWN):
+        take_effect(draft, entry)
+        return
+    if place in (Place.COOLS, Place.COOLING) and not releasing:
+        known = draft.get(ENTRIES, kind=entry.kind, name=entry.name)
+        if known is not None and known["identity_digest"] == entry.identity_digest:
+            return
+    _refuse(place)
+
+
+def _require_unrevoked(draft: JournalDraft, entry: Reliance) -> None:
+    revoked = draft.get(REVOCATIONS, kind=entry.kind, name=entry.name)
     if revoked is not None and entry.seq <= revoked["seq"]:
         raise EntryRevoked("an officer revoked this entry")
-    row = row_of(entry, ENTRIES)
-    known = file.get(ENTRIES, kind=entry.kind, name=entry.name)
-    if known is None:
-        file.insert(ENTRIES, row)
-    elif entry.seq < known["seq"]:
-        raise EntryRolledBack("a newer entry is known")
-    elif entry.seq > known["seq"]:
-        file.update(ENTRIES, row)
-    elif row != known:
-        raise EntryForked("another entry of the same seq is known")
-    _note_epp_keys(file, (entry,))
 
 
-def require_own_epp_key(file: JournalFile, entry: Reliance) -> None:
+def _refuse(place: Place) -> None:
+    match place:
+        case Place.OLDER:
+            raise EntryRolledBack("a newer entry is known")
+        case Place.FORKED:
+            raise EntryForked("another entry of the same seq is known")
+        case Place.UNSIGNED:
+            raise AssignmentChanged("other administrators without enough officers' signatures")
+        case Place.COOLS | Place.COOLING:
+            raise EntryCooling("the change waits for its cooling-off time")
+        case Place.WITHDRAWN:
+            raise EntryWithdrawn("the change was withdrawn")
+
+
+def _require_own_epp_key(file: JournalFile, entry: Reliance) -> None:
     """Pass only if no other terminal's newest known entry has the EPP key of this one.
 
     An entry that an officer revoked holds nothing: that is how the EPP of a terminal that was given
@@ -70,36 +118,62 @@ def require_own_epp_key(file: JournalFile, entry: Reliance) -> None:
             raise EppKeyForeign("the EPP's key is another terminal's")
 
 
-def observe(file: JournalFile, sightings: Iterable[Sighting]) -> Observed:
+def observe(file: JournalFile, sightings: Iterable[Sighting], cooling: Cooling) -> Observed:
     """Remember the entries that were shown and are newer than those known, whoever showed them.
 
     An older entry, or the known one again, changes nothing. Refused, and not remembered, is another
-    entry of the known `seq`, and one of another identity whose signatures do not allow that.
+    entry of the known `seq`, and one of another identity or with other administrators whose
+    signatures do not allow that.
     """
-    stored: dict[tuple[str, str], Row | None] = {}
-    newer: dict[tuple[str, str], Row] = {}
-    shown: dict[tuple[str, str], Reliance] = {}
+    draft, seen_at = JournalDraft(file), latest(file, cooling)
     noted = refused = 0
     for sighting in sightings:
-        entry = sighting.entry
-        subject = (entry.kind, entry.name)
-        if subject not in stored:
-            stored[subject] = file.get(ENTRIES, kind=entry.kind, name=entry.name)
-        try:
-            if not _is_newer(newer.get(subject, stored[subject]), sighting):
-                continue
-        except (EntryForked, IdentityChanged):
+        place = place_of(draft, sighting.entry, cooling)
+        if place in (Place.FORKED, Place.UNSIGNED) or (
+            place in (Place.NEWER, Place.COOLS) and not _may_follow(draft, sighting)
+        ):
             refused += 1
-            continue
-        newer[subject] = row_of(entry, ENTRIES)
-        shown[subject] = entry
-        noted += 1
-    file.insert_all(ENTRIES, [row for one, row in newer.items() if stored[one] is None])
-    for subject, row in newer.items():
-        if stored[subject] is not None:
-            file.update(ENTRIES, row)
-    _note_epp_keys(file, shown.values())
+        elif place in (Place.NEWER, Place.COOLS):
+            note(draft, sighting.entry, place, seen_at)
+            noted += 1
+    draft.write()
     return Observed(noted, refused)
+
+
+def sight(file: JournalFile, sighting: Sighting, cooling: Cooling) -> int | None:
+    """Remember one entry that was shown; give when it takes effect, or None if it has.
+
+    Raises:
+        EntryRefused: if it neither is in effect nor ever will be.
+        IdentityChanged: if it needs an officer's signature.
+    """
+    draft, entry = JournalDraft(file), sighting.entry
+    _require_unrevoked(draft, entry)
+    place = place_of(draft, entry, cooling)
+    if place in (Place.NEWER, Place.COOLS):
+        if not _may_follow(draft, sighting):
+            raise IdentityChanged("a known terminal's keys changed without an officer's signature")
+        note(draft, entry, place, latest(file, cooling))
+    draft.write()
+    if place in (Place.KNOWN, Place.NEWER):
+        return None
+    change = draft.get(CHANGES, kind=entry.kind, name=entry.name)
+    if place in (Place.COOLS, Place.COOLING) and change is not None:
+        return int(change["seen_at"]) + cooling.seconds
+    _refuse(place)
+    return None
+
+
+def withdraw(file: JournalFile, kind: str, name: str, digest: str, cooling: Cooling) -> bool:
+    """Have a change that waits never take effect; False if it does not wait, or is in effect."""
+    draft = JournalDraft(file)
+    known = in_effect(draft, kind, name, cooling)
+    change = draft.get(CHANGES, kind=kind, name=name)
+    if change is None or change["digest"] != digest or not is_above(change, known):
+        return False
+    draft.put(CHANGES, {**change, "withdrawn": 1})
+    draft.write()
+    return True
 
 
 def revoke(file: JournalFile, revoked: Revoked) -> bool:
@@ -115,28 +189,29 @@ def revoke(file: JournalFile, revoked: Revoked) -> bool:
     return True
 
 
-def _note_epp_keys(file: JournalFile, entries: Iterable[Reliance]) -> None:
-    fresh: list[Row] = []
-    for entry in entries:
-        if not entry.epp_key:
-            continue
-        row = {"terminal_no": entry.name, "seq": entry.seq, "key_fingerprint": entry.epp_key}
-        known = file.get(EPP_KEYS, terminal_no=entry.name)
-        if known is None:
-            fresh.append(row)
-        elif known["seq"] < entry.seq:
-            file.update(EPP_KEYS, row)
-    file.insert_all(EPP_KEYS, fresh)
+def recall_assignment(file: JournalFile, terminal_no: str, digest: str, assignment: str) -> bool:
+    """Remember who administers a terminal by its entry in effect, if that is not remembered yet.
 
-
-def _is_newer(known: Row | None, sighting: Sighting) -> bool:
-    entry = sighting.entry
-    if known is None:
-        return True
-    if entry.seq < known["seq"] or row_of(entry, ENTRIES) == known:
+    So a journal of before the assignments learns them: `digest` must be the known entry's.
+    """
+    known = file.get(ENTRIES, kind=Subject.TERMINAL.value, name=terminal_no)
+    if known is None or known["digest"] != digest:
         return False
-    if entry.seq == known["seq"]:
-        raise EntryForked("another entry of the same seq is known")
-    if entry.identity_digest != known["identity_digest"] and not sighting.may_change:
-        raise IdentityChanged("a known terminal's keys changed without an officer's signature")
+    if file.get(ASSIGNMENTS, terminal_no=terminal_no) is not None:
+        return False
+    file.insert(ASSIGNMENTS, {"terminal_no": terminal_no, "assignment_digest": assignment})
     return True
+
+
+def _may_follow(draft: JournalDraft, sighting: Sighting) -> bool:
+    entry = sighting.entry
+    known = draft.get(ENTRIES, kind=entry.kind, name=entry.name)
+    return known is None or sighting.may_change or known["identity_digest"] == entry.identity_digest
+
+
+def _begin_cooling(
+    file: JournalFile, draft: JournalDraft, entries: Iterable[Reliance], cooling: Cooling
+) -> None:
+    for entry in entries:
+        if place_of(draft, entry, cooling) is Place.COOLS:
+            note(draft, entry, Place.COOLS, latest(file, cooling))

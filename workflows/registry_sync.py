@@ -8,8 +8,9 @@ from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 with workflow.unsafe.imports_passed_through():
     from activities.registry_sync import RegistrySynchroniser
     from ceremony import names
-    from ceremony.messages import NotesOrder, RegistryNotice, SyncOrder, SyncReport
+    from ceremony.messages import ChangeOrder, NotesOrder, RegistryNotice, SyncOrder, SyncReport
     from workflows import policies
+    from workflows.registry_change import RegistryChange
     from workflows.registry_notes import RegistryNotes
 
 NOTES: Final = "registry-notes"
@@ -32,9 +33,24 @@ class RegistrySync:
         )
         if report.added + report.changed and workflow.patched(NOTES):
             await self._show(report.run_id)
+        for change in report.changes:
+            await self._start(change)
         for terminal_no in report.ended:
             await self._tell(terminal_no, report.run_id)
         return report
+
+    async def _start(self, change: ChangeOrder) -> None:
+        try:
+            await workflow.start_child_workflow(
+                RegistryChange.run,
+                change,
+                id=names.registry_change_id(change.digest),
+                # It waits for days, and for its own end.
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                static_summary=f"Change of {change.subject} {change.name}",
+            )
+        except WorkflowAlreadyStartedError:
+            workflow.logger.info("a change that waits has its workflow already")
 
     async def _show(self, run_id: str) -> None:
         try:

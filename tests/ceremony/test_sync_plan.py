@@ -5,8 +5,18 @@ from dataclasses import replace
 import pytest
 
 from ceremony.reasons import Reason
-from ceremony.syncplan import FeedRow, RefusedRow, SyncPlan, plan_sync, plan_unmodified
-from tests.support.sketches import KNOWN, OFFICER, OTHER, Sketch, numbers, plan, reasons
+from ceremony.syncplan import SyncPlan, plan_sync, plan_unmodified
+from ceremony.syncrows import FeedRow, RefusedRow
+from tests.support.sketches import (
+    KNOWN,
+    OFFICER,
+    OFFICERS,
+    OTHER,
+    Sketch,
+    numbers,
+    plan,
+    reasons,
+)
 
 
 def test_an_empty_registry_takes_the_whole_feed() -> None:
@@ -28,9 +38,9 @@ def test_the_same_feed_again_changes_nothing() -> None:
     ("change", "ends"),
     [
         ({"branch": "c"}, False),
-        ({"first": "cleo"}, True),
-        ({"second": "cleo"}, True),
-        ({"first": "ben", "second": "ann"}, True),
+        ({"first": "cleo", "officers": OFFICERS}, True),
+        ({"second": "cleo", "officers": OFFICERS}, True),
+        ({"first": "ben", "second": "ann", "officers": OFFICERS}, True),
         ({"certificate": "renewed", "officers": OFFICER}, True),
         ({"epp": "new", "officers": OFFICER}, True),
         ({"device": "new", "officers": OFFICER}, True),
@@ -54,6 +64,9 @@ def test_what_a_change_ends(change: dict[str, str], ends: bool) -> None:
         ({"epp": "new"}, Reason.OFFICER_REQUIRED),
         ({"device": "new"}, Reason.OFFICER_REQUIRED),
         ({"first": "ben"}, Reason.SAME_PERSON),
+        ({"first": "cleo"}, Reason.OFFICERS_MISSING),
+        ({"second": "cleo", "officers": OFFICER}, Reason.OFFICERS_MISSING),
+        ({"first": "ben", "second": "ann"}, Reason.OFFICERS_MISSING),
         ({"epp": "T2", "officers": OFFICER}, Reason.FOREIGN_EPP_KEY),
         ({"epp": "T2", "certificate": "own", "officers": OFFICER}, Reason.FOREIGN_EPP_KEY),
         ({"device": "T2", "officers": OFFICER}, Reason.FOREIGN_DEVICE_KEY),

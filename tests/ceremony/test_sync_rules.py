@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ceremony.reasons import Reason
-from ceremony.syncplan import FeedRow, SyncStopped, plan_sync
-from tests.support.sketches import OFFICER, Sketch, numbers
+from ceremony.syncplan import SyncStopped, plan_sync
+from ceremony.syncrows import FeedRow
+from tests.support.sketches import OFFICER, OFFICERS, Sketch, numbers
 
 names = st.sampled_from(["T0", "T1", "T2", "T3", "T4"])
 people = st.sampled_from(["ann", "ben", "cleo"])
@@ -22,7 +23,7 @@ sketches = st.builds(
     first=people,
     second=people,
     branch=st.sampled_from(["b", "c"]),
-    officers=st.sampled_from([frozenset(), OFFICER]),
+    officers=st.sampled_from([frozenset(), OFFICER, OFFICERS]),
 )
 
 
@@ -85,6 +86,8 @@ def test_every_plan_keeps_the_rules(
             assert new.entry.seq > old.seq
             identity = (new.epp.fingerprint, new.device_key.public_key.kid)
             assert new.officers or identity == (old.epp_fingerprint, old.device_kid)
+            assigned = (new.entry.first, new.entry.second)
+            assert new.officers == OFFICERS or assigned == (old.first, old.second)
 
     after = [one.indexed() for no, one in in_force.items() if no not in {*result.removed, *taken}]
     epp_keys = [one.epp_key_fingerprint for one in after]

@@ -3,7 +3,8 @@
 import pytest
 
 from ceremony.reasons import Reason
-from ceremony.syncplan import FeedRow, SyncLimits, SyncStopped, plan_sync
+from ceremony.syncplan import SyncLimits, SyncStopped, plan_sync
+from ceremony.syncrows import FeedRow
 from tests.support.sketches import KNOWN, OTHER, Sketch
 
 
