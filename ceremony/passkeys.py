@@ -2,7 +2,8 @@
 
 The assertion's challenge is the statement digest (32 bytes), so the authenticator signs this
 statement and no other (W3C Web Authentication Level 3, section 7.2). User verification is
-required, the origin must be listed exactly, and a cross-origin frame is refused.
+required, the origin must be listed exactly, and a cross-origin frame is refused. A passkey that
+says it is backed up (flag BS) and never could be (no flag BE) is malformed (section 6.1.3).
 """
 
 from dataclasses import dataclass
@@ -11,8 +12,13 @@ from typing import Final
 from webauthn import verify_authentication_response
 from webauthn.helpers import encode_cbor
 from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import AuthenticationCredential, AuthenticatorAssertionResponse
+from webauthn.helpers.structs import (
+    AuthenticationCredential,
+    AuthenticatorAssertionResponse,
+    CredentialDeviceType,
+)
 
+from ceremony.approvalkeys import ApprovalKeys
 from ceremony.encoding import EncodingError, from_b64url, from_hex, strict_json
 from ceremony.keys import PublicKey
 from ceremony.reasons import Reason
@@ -31,10 +37,14 @@ class PasskeyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PasskeyPolicy:
-    """Which relying party and which exact origins may ask for an assertion."""
+    """Which relying party and which exact origins may ask for an assertion, and whose approves.
+
+    `approvals` is what the deployment demands of the keys that sign approvals.
+    """
 
     rp_id: str
     origins: tuple[str, ...]
+    approvals: ApprovalKeys = ApprovalKeys.ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +57,22 @@ class Assertion:
     signature: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """What an authenticator signed of itself in an assertion that verified.
+
+    `sign_count` is its signature counter; `backup_eligible` its flag BE: the passkey may be copied
+    to other devices, as by a cloud, whether or not it was yet.
+    """
+
+    sign_count: int
+    backup_eligible: bool
+
+
 def verify_assertion(
     assertion: Assertion, *, digest: str, key: PublicKey, policy: PasskeyPolicy
-) -> int:
-    """Verify that the passkey signed this digest; give the authenticator's signature counter.
+) -> Attested:
+    """Verify that the passkey signed this digest; give what its authenticator said of itself.
 
     The counter is only compared when a statement is accepted (`counter_advances`), because the
     key worker verifies the same assertion again later.
@@ -80,7 +102,10 @@ def verify_assertion(
         )
     except WebAuthnException as error:
         raise PasskeyError(Reason.PASSKEY_REFUSED) from error
-    return verified.new_sign_count
+    return Attested(
+        sign_count=verified.new_sign_count,
+        backup_eligible=verified.credential_device_type is CredentialDeviceType.MULTI_DEVICE,
+    )
 
 
 def counter_advances(*, last: int, new: int) -> bool:

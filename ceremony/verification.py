@@ -14,6 +14,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from pydantic import ValidationError
 
+from ceremony.approvalkeys import APPROVALS, ApprovalKeys
 from ceremony.encoding import (
     MAX_JSON_BYTES,
     EncodingError,
@@ -23,7 +24,13 @@ from ceremony.encoding import (
     strict_json,
 )
 from ceremony.keys import ALGORITHMS, PASSKEY_ONLY, PublicKey
-from ceremony.passkeys import Assertion, PasskeyError, PasskeyPolicy, verify_assertion
+from ceremony.passkeys import (
+    Assertion,
+    Attested,
+    PasskeyError,
+    PasskeyPolicy,
+    verify_assertion,
+)
 from ceremony.reasons import Reason
 from ceremony.signing import OneAlgorithm, statement_digest
 from ceremony.statements import KIND_OF, PAYLOADS, Kind, Payload
@@ -39,12 +46,16 @@ _WEBAUTHN: Final = frozenset(
 
 
 class StatementError(ValueError):
-    """A statement is refused; `reason` is the code, and the message holds nothing else."""
+    """A statement is refused; `reason` is the code, and the message holds nothing else.
 
-    def __init__(self, reason: Reason) -> None:
+    `signed_by` is the key id of the signer whose signature holds all the same; None otherwise.
+    """
+
+    def __init__(self, reason: Reason, *, signed_by: str | None = None) -> None:
         """Refuse for this reason."""
         super().__init__(reason.value)
         self.reason = reason
+        self.signed_by = signed_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +79,17 @@ class Unverified:
 
 @dataclass(frozen=True, slots=True)
 class Verified(Generic[P]):
-    """A statement whose signature holds, by the key `kid`; `sign_count` for passkeys only."""
+    """A statement whose signature holds, by the key `kid`.
+
+    `sign_count` and `backup_eligible` (see `Attested`) are of passkeys only, None otherwise.
+    """
 
     payload: P
     digest: str
     kid: str
     text: str
     sign_count: int | None = None
+    backup_eligible: bool | None = None
 
     @property
     def kind(self) -> Kind:
@@ -125,7 +140,8 @@ def verify(
         expected: the payload class; its kind's `typ` must match exactly.
         keys: every key allowed for this kind; no other is looked at.
         audience: the deployment; `aud` must equal it.
-        passkeys: origins and relying party; None refuses the WebAuthn form.
+        passkeys: origins, relying party, and which keys may sign approvals; None refuses the
+            WebAuthn form, and every approval with it.
         decoy: a key to spend the time of a signature check on where none of `keys` is meant, so
             that the time of a refusal does not tell who is enrolled; it accepts nothing.
 
@@ -141,15 +157,22 @@ def verify(
             with contextlib.suppress(StatementError):
                 _verify_signature(text, parsed, decoy.public_key, passkeys)
         raise StatementError(Reason.UNKNOWN_KEY)
-    sign_count = _verify_signature(text, parsed, key.public_key, passkeys)
+    attested = _verify_signature(text, parsed, key.public_key, passkeys)
     if parsed.payload.aud != audience:
         raise StatementError(Reason.WRONG_AUDIENCE)
+    backup_eligible = None if attested is None else attested.backup_eligible
+    if parsed.kind in APPROVALS:
+        demanded = ApprovalKeys.DEVICE_BOUND_PASSKEYS if passkeys is None else passkeys.approvals
+        refusal = demanded.refusal(backup_eligible=backup_eligible)
+        if refusal is not None:
+            raise StatementError(refusal, signed_by=key.public_key.kid)
     return Verified(
         payload=cast(P, parsed.payload),
         digest=parsed.digest,
         kid=key.public_key.kid,
         text=text,
-        sign_count=sign_count,
+        sign_count=None if attested is None else attested.sign_count,
+        backup_eligible=backup_eligible,
     )
 
 
@@ -250,7 +273,7 @@ def _signer(parsed: _Parsed, keys: Iterable[EnrolledKey]) -> EnrolledKey | None:
 
 def _verify_signature(
     text: str, parsed: _Parsed, key: PublicKey, passkeys: PasskeyPolicy | None
-) -> int | None:
+) -> Attested | None:
     if parsed.assertion is not None:
         return _verify_passkey(parsed, parsed.assertion, key, passkeys)
     _verify_jws(text, parsed, key)
@@ -270,7 +293,7 @@ def _verify_jws(text: str, parsed: _Parsed, key: PublicKey) -> None:
 
 def _verify_passkey(
     parsed: _Parsed, assertion: Assertion, key: PublicKey, policy: PasskeyPolicy | None
-) -> int:
+) -> Attested:
     if policy is None:
         raise StatementError(Reason.PASSKEY_REFUSED)
     try:
