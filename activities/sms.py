@@ -1,24 +1,24 @@
-"""Sending SMS: intent first, then the act, then the outcome; never twice without being asked.
+"""What is sent by SMS, to whom and when: codes, reviews that wait, approvals, how it ended.
 
-A message's step, `request_id/sms/<what>`, names it for ever: a retry or a reset sends nothing
-anew, and the code it would send is the same. The recipient comes from the verified registry,
+A retry or a reset makes the same message again, with the same code, which is not sent anew
+(`activities.smsdelivery`). The recipient comes from the verified registry,
 never from a command.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol, TypedDict
+from typing import Final, TypedDict
 
 from sqlmodel import Session
 from temporalio import activity
 
+from activities.smsdelivery import SmsDelivery, SmsGateway, SmsMessage
 from ceremony.checks import APPROVAL_SECONDS, SMS_CODE_SECONDS
 from ceremony.codes import MAX_CODES, CodeBook
-from ceremony.messages import Notice, SmsCodeCommand
+from ceremony.messages import NOT_ASKED, Notice, SmsCodeCommand
 from ceremony.registry import VerifiedCredential
-from ceremony.sms import SmsAmbiguous, SmsReceipt, SmsRefused, SmsUnavailable, mask_number
+from ceremony.smscaps import DEFAULT_CAPS, SmsCaps
 from ceremony.smstexts import (
     SmsLanguage,
     SmsText,
@@ -29,12 +29,10 @@ from ceremony.smstexts import (
 )
 from ceremony.stages import FINAL, Stage
 from ceremony.trust import Trust
-from records import audit, messages, projection
+from records import coderequests, projection
 from records.database import Database
 from records.standing import present, verified_credential
-from records.tables.audit_event import ActorKind
 from records.tables.loading_request import LoadingRequestRow
-from records.tables.sms_message import SmsStatus
 
 REVIEW_SECONDS: Final = 4 * 3600
 REVIEW_PATH: Final = "/r"
@@ -54,38 +52,6 @@ _DUE: Final[Mapping[str, frozenset[Stage]]] = MappingProxyType(
 """The stages at which a loading request has each message sent; nobody else can have it sent."""
 
 
-class SmsGateway(Protocol):
-    """Whatever carries an SMS.
-
-    `repeatable` says that sending the same step again delivers it once only.
-    """
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether a send may be repeated without asking."""
-        ...
-
-    def send(self, step: str, to: str, text: str) -> SmsReceipt:
-        """Send a text to an E.164 number.
-
-        Raises:
-            SmsRefused: the provider said no, for good.
-            SmsUnavailable: surely not sent.
-            SmsAmbiguous: nobody knows.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class _Message:
-    step: str
-    request_id: str
-    terminal_no: str
-    purpose: str
-    recipient: VerifiedCredential
-    text: SmsText
-
-
 class _About(TypedDict):
     terminal_no: str
     request_id: str
@@ -103,18 +69,22 @@ class SmsSender:
         gateway: SmsGateway,
         clock: Callable[[], float] = time.time,
         language: SmsLanguage = "en",
+        caps: SmsCaps = DEFAULT_CAPS,
     ) -> None:
-        """Bind the records, the trust file, the code book, a gateway, a clock and a language."""
+        """Bind records, trust file, code book, gateway, clock, language and caps."""
         self._database = database
         self._trust = trust
         self._codes = codes
-        self._gateway = gateway
+        self._delivery = SmsDelivery(database, gateway, clock, caps)
         self._clock = clock
         self._language: SmsLanguage = language
 
     @activity.defn(no_thread_cancel_exception=True)
     def send_sms_code(self, command: SmsCodeCommand) -> str:
-        """Send SMS code n to the terminal's first administrator.
+        """Send SMS code n to the terminal's first administrator, who asked for it.
+
+        That they did is the API's own record. `NOT_ASKED` without it: whoever only writes to
+        Temporal has nothing sent, and uses nothing up.
 
         Raises:
             SmsUnavailable: it was surely not sent; Temporal asks again.
@@ -123,11 +93,14 @@ class SmsSender:
             now = int(self._clock())
             row = _due(session, command.request_id, command.terminal_no, "sms-code")
             standing = present(session, self._trust, command.terminal_no, now=now).standing
-        if row is None or standing is None or not 1 <= command.n <= MAX_CODES:
-            return NO_RECIPIENT
+            if row is None or standing is None or not 1 <= command.n <= MAX_CODES:
+                return NO_RECIPIENT
+            first = standing.first.entry.person
+            if coderequests.get(session, command.request_id, first, command.n) is None:
+                return NOT_ASKED
         code = self._codes.sms_code(standing.code_scope(command.request_id), command.n)
-        return self._send(
-            _Message(
+        return self._delivery.send(
+            SmsMessage(
                 step=f"{command.request_id}/sms/code-{command.n}",
                 request_id=command.request_id,
                 terminal_no=command.terminal_no,
@@ -153,9 +126,22 @@ class SmsSender:
         """
         with self._database.read() as session:
             message = self._compose(session, notice)
-        return NO_RECIPIENT if message is None else self._send(message)
+        return NO_RECIPIENT if message is None else self._delivery.send(message)
 
-    def _compose(self, session: Session, notice: Notice) -> _Message | None:
+    def send_about(
+        self, step: str, *, about: str, scope: str, to: VerifiedCredential, text: SmsText
+    ) -> str:
+        """Send a text that is of no loading request; its step names it for ever.
+
+        `about` is what it is of, as the messages of a loading request have that; `scope` is whom
+        caps count it for beside its recipient.
+
+        Raises:
+            SmsUnavailable: it was surely not sent; the same call may be made again.
+        """
+        return self._delivery.send(SmsMessage(step, about, scope, "change", to, text))
+
+    def _compose(self, session: Session, notice: Notice) -> SmsMessage | None:
         now = int(self._clock())
         row = _due(session, notice.request_id, notice.terminal_no, notice.event)
         if row is None:
@@ -180,8 +166,8 @@ class SmsSender:
             return None
         return self._message(notice, first, ended_text(**about, stage=row.stage))
 
-    def _message(self, notice: Notice, to: VerifiedCredential, text: SmsText) -> _Message:
-        return _Message(
+    def _message(self, notice: Notice, to: VerifiedCredential, text: SmsText) -> SmsMessage:
+        return SmsMessage(
             step=f"{notice.request_id}/sms/{notice.event}",
             request_id=notice.request_id,
             terminal_no=notice.terminal_no,
@@ -189,62 +175,6 @@ class SmsSender:
             recipient=to,
             text=text,
         )
-
-    def _send(self, message: _Message) -> str:
-        number = message.recipient.entry.number
-        with self._database.write() as session:
-            row, new = messages.begin(
-                session,
-                message.step,
-                request_id=message.request_id,
-                purpose=message.purpose,
-                to_masked=mask_number(number),
-                now=int(self._clock()),
-            )
-            if not new and row.status is not SmsStatus.INTENT:
-                return row.status
-        if not new and not self._gateway.repeatable:
-            # An earlier attempt died between the act and its outcome: it may have been sent.
-            return self._finish(message, SmsStatus.AMBIGUOUS, error="interrupted")
-        try:
-            receipt = self._gateway.send(message.step, number, message.text)
-        except SmsUnavailable:
-            with self._database.write() as session:
-                messages.forget(session, message.step)
-            raise
-        except SmsRefused as error:
-            return self._finish(message, SmsStatus.FAILED, error=error.code)
-        except SmsAmbiguous as error:
-            return self._finish(message, SmsStatus.AMBIGUOUS, error=error.code)
-        return self._finish(message, SmsStatus.SENT, sid=receipt.provider_sid)
-
-    def _finish(
-        self,
-        message: _Message,
-        status: SmsStatus,
-        *,
-        sid: str | None = None,
-        error: str | None = None,
-    ) -> str:
-        now = int(self._clock())
-        with self._database.write() as session:
-            if messages.finish(
-                session, message.step, status, now=now, provider_sid=sid, error=error
-            ):
-                audit.write(
-                    session,
-                    f"sms-{status}",
-                    at=now,
-                    actor_kind=ActorKind.SYSTEM,
-                    request_id=message.request_id,
-                    terminal_no=message.terminal_no,
-                    reason=error,
-                    detail={
-                        "purpose": message.purpose,
-                        "to": message.recipient.entry.staff_no,
-                    },
-                )
-        return status
 
 
 def _due(

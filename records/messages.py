@@ -1,15 +1,20 @@
 """SMS: the intent before each is sent, its outcome after, and the embedded outbox."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, update
+from sqlalchemy import ColumnElement, case, delete, func, update
 from sqlmodel import Session, col, select
 
+from ceremony.smscaps import CLASSES, Cap, Sent, SmsCaps, met
+from ceremony.spraying import DAY, HOUR, UNDECIDED_SECONDS, Conversion
 from records.inserting import find_or_create
 from records.redaction import without_numbers
+from records.tables.loading_request import LoadingRequestRow
 from records.tables.sms_message import SmsMessageRow, SmsStatus
 from records.tables.sms_outbox import SmsOutboxRow
+from records.turns import Turn, take_turn
 
 _UNFINISHED = (SmsStatus.INTENT, SmsStatus.AMBIGUOUS)
 
@@ -30,26 +35,111 @@ class Delivery(StrEnum):
     UNKNOWN = "unknown"
 
 
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a message goes to, and about which terminal; a clear number is masked."""
+
+    person: str
+    terminal_no: str
+    to_masked: str
+
+
 def begin(
-    session: Session, step: str, *, request_id: str, purpose: str, to_masked: str, now: int
+    session: Session,
+    step: str,
+    *,
+    request_id: str,
+    purpose: str,
+    to: Recipient,
+    caps: SmsCaps,
+    now: int,
 ) -> tuple[SmsMessageRow, bool]:
     """Note that a message is about to be sent, unless it was noted; commit before sending.
 
-    Not new and still `intent` means that an earlier attempt may have sent it. A clear number in
-    `to_masked` is masked.
+    Not new and still `intent` means that an earlier attempt may have sent it. New and `capped`
+    means that a cap is met: the row says which, and nothing is to be sent. Of two who begin at
+    once, only one can take a cap's last message.
     """
+    # Counts are of many rows: one after the other.
+    take_turn(session, Turn.SMS)
+    found = session.get(SmsMessageRow, step, populate_existing=True)
+    cap = None if found is not None else _cap_met(session, purpose, to, caps, now)
     return find_or_create(
         session,
         SmsMessageRow(
             step=step,
             request_id=request_id,
+            terminal_no=to.terminal_no,
+            person=to.person,
             purpose=purpose,
-            to_masked=without_numbers(to_masked),
-            status=SmsStatus.INTENT,
+            to_masked=without_numbers(to.to_masked),
+            status=SmsStatus.INTENT if cap is None else SmsStatus.CAPPED,
+            error=cap,
             created_at=now,
             updated_at=now,
         ),
     )
+
+
+def _cap_met(session: Session, purpose: str, to: Recipient, caps: SmsCaps, now: int) -> Cap | None:
+    purposes = CLASSES.get(purpose, (purpose,))
+    return met(
+        caps,
+        person=_sent(session, purposes, col(SmsMessageRow.person) == to.person, now=now),
+        terminal=_sent(
+            session, purposes, col(SmsMessageRow.terminal_no) == to.terminal_no, now=now
+        ),
+        everyone=_sent(session, purposes, now=now),
+    )
+
+
+def _sent(session: Session, purposes: Sequence[str], *of: ColumnElement[bool], now: int) -> Sent:
+    row = session.exec(
+        select(
+            func.count(case((col(SmsMessageRow.created_at) > now - HOUR, 1))), func.count()
+        ).where(
+            *of,
+            col(SmsMessageRow.created_at) > now - DAY,
+            col(SmsMessageRow.purpose).in_(purposes),
+            col(SmsMessageRow.status) != SmsStatus.CAPPED,
+        )
+    ).one()
+    return Sent(*row)
+
+
+def conversion(session: Session, *, now: int, span: int) -> Conversion:
+    """How many loading requests were sent an SMS code within `span` seconds, and how many used it.
+
+    The span ends when the youngest of them had their time to apply.
+    """
+    until = now - UNDECIDED_SECONDS
+    row = session.exec(
+        select(
+            func.count(func.distinct(SmsMessageRow.request_id)),
+            func.count(
+                func.distinct(
+                    case(
+                        (
+                            col(LoadingRequestRow.application_digest).is_not(None),
+                            col(SmsMessageRow.request_id),
+                        )
+                    )
+                )
+            ),
+        )
+        .select_from(SmsMessageRow)
+        .outerjoin(
+            LoadingRequestRow,
+            col(LoadingRequestRow.request_id) == col(SmsMessageRow.request_id),
+        )
+        .where(
+            col(SmsMessageRow.created_at) > until - span,
+            col(SmsMessageRow.created_at) <= until,
+            col(SmsMessageRow.purpose) == "sms-code",
+            col(SmsMessageRow.status) != SmsStatus.CAPPED,
+        )
+    ).one()
+    return Conversion(*row)
 
 
 def finish(
