@@ -1,13 +1,30 @@
 """Metrics for Prometheus: how many calls, how long, and what became of statements.
 
 Labels come from closed sets (route templates, kinds, codes): nothing that a caller sends, and
-nothing about a person or a terminal.
+nothing about a person or a terminal. Beside what this process counts stand the figures of the
+records (`api.board`), which are the same in every API process.
 """
 
 import time
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.board import FigureBoard
+from ceremony.reasons import Reason
+
+OTHER: Final = "other"
+"""Stands for a reason that is no reason code."""
+
+
+_REASONS: Final = frozenset(one.value for one in Reason)
 
 
 class Metrics:
@@ -39,6 +56,22 @@ class Metrics:
             "Refusals over the rate at which they go into the audit trail",
             registry=self._registry,
         )
+        self._refusals = Counter(
+            "keyfill_refusals_total",
+            "Statements and acts refused, by the gravest reason",
+            ("reason",),
+            registry=self._registry,
+        )
+        for reason in (*Reason, OTHER):
+            # From zero, or Prometheus would not see the first of a kind.
+            self._refusals.labels(reason)
+        self.board = FigureBoard()
+        self._registry.register(self.board)
+        ProcessCollector(registry=self._registry)
+
+    def refused(self, reason: str) -> None:
+        """Count a refusal at the API's edge, before any ceremony knows of it."""
+        self._refusals.labels(reason if reason in _REASONS else OTHER).inc()
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
