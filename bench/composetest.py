@@ -213,6 +213,10 @@ def prepare_files(folder: Path, variables: dict[str, str]) -> Files:
         "KEYFILL_FRONT_SUBNET": "172.31.82.0/24",
         "KEYFILL_PROXY": "172.31.82.1",
         "KEYFILL_REGISTRY_SOURCE": "/keyfill/terminals.jsonl",
+        # Its people sign with keys in files.
+        "KEYFILL_APPROVAL_KEYS": "any",
+        # And load a key in the minute in which they are enrolled.
+        "KEYFILL_COOLING_OFF_AT_LEAST": "0",
     }
     environment, override = folder / "environment", folder / "override.json"
     environment.write_text("".join(f"{name}={value}\n" for name, value in chosen.items()))

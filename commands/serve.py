@@ -11,6 +11,9 @@ from commands.opened import settings_of
 from commands.options import DEFAULT_HOME, Exit, Home, leave
 
 _SHUTDOWN_SECONDS = 10
+_IDLE_SECONDS = 75
+"""Longer than proxies and clients keep an idle connection (nginx: 60 s, httpx: 5 s): who reuses one
+at the moment in which the server closes it gets no answer, and a proxy repeats no POST."""
 
 
 def worker(
@@ -36,21 +39,34 @@ def api(home: Home = DEFAULT_HOME) -> None:
     from engine.keyring import KeyRingError
     from engine.transport import TransportRefused
     from settings import SettingsError
+    from telemetry import logs
+    from telemetry.endpoint import EndpointRefused
 
     _name_home(home)
     settings = settings_of(home, "api")
     try:
         app = create_app(settings)
-    except (SettingsError, KeyRingError, TransportRefused, TrustError, OSError) as error:
+    except (
+        SettingsError,
+        EndpointRefused,
+        KeyRingError,
+        TransportRefused,
+        TrustError,
+        OSError,
+    ) as error:
         leave(Exit.USAGE, f"{error}")
+    logs.set_up("api", settings.log_level, plain=settings.environment == "development")
     config = uvicorn.Config(
         app,
         host=settings.api_host,
         port=settings.api_port,
         log_level=settings.log_level,
-        # What the API has to say of a call is in the audit trail and the metrics.
+        log_config=None,
+        # It would log paths and queries; what the API has to say of a call is in the audit trail,
+        # in the metrics, and in the lines of api.calls.
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
     server = Server(config, app.state.parts.streams)

@@ -3,16 +3,19 @@
 import asyncio
 import contextlib
 import sqlite3
+from collections import OrderedDict
 from pathlib import Path
 from typing import Final, Protocol
 
 from records.database import Database
 from records.failures import DatabaseUnavailable
-from records.notices import Listener, ListenerLost
+from records.notices import ANYTHING, Listener, ListenerLost
 
 INTERVAL: Final = 0.02
 DEAF_INTERVAL: Final = 0.2
 """Seconds between two looks: at SQLite's number; while PostgreSQL cannot be listened to."""
+REMEMBERED: Final = 4096
+"""Of so many things it is known when they last changed; of others, that they may have."""
 
 
 class ChangeProbe(Protocol):
@@ -22,6 +25,13 @@ class ChangeProbe(Protocol):
         """A number that differs from the last one if anybody committed in between.
 
         Trouble counts as a change, so that waiters look for themselves and meet the real cause.
+        """
+        ...
+
+    def concerns(self, topics: tuple[str, ...], seen: int) -> bool:
+        """Whether what was committed since a look that gave `seen` may be about one of the topics.
+
+        None are about everything. To be called after `look`.
         """
         ...
 
@@ -70,6 +80,7 @@ class SqliteProbe:
             check_same_thread=False,
         )
         self._failures = 0
+        self._version = 0
 
     def look(self) -> int:
         """See the protocol."""
@@ -77,8 +88,14 @@ class SqliteProbe:
             [(version,)] = self._connection.execute("PRAGMA data_version").fetchall()
         except sqlite3.Error:
             self._failures += 1
-            return -self._failures
-        return int(version)
+            version = -self._failures
+        self._version = int(version)
+        return self._version
+
+    def concerns(self, topics: tuple[str, ...], seen: int) -> bool:
+        """See the protocol; the file does not tell what a change was about."""
+        del topics
+        return seen != self._version
 
     async def pause(self) -> None:
         """See the protocol."""
@@ -111,6 +128,8 @@ class NoticeProbe:
         self._changed = asyncio.Event()
         self._socket = -1
         self._count = 0
+        self._heard: OrderedDict[str, int] = OrderedDict()
+        self._unknown = 0
 
     async def listen(self) -> None:
         """Begin to listen; what was committed before may be unheard, so this counts as a change.
@@ -127,14 +146,20 @@ class NoticeProbe:
             raise
         self._socket = self._listener.fileno()
         asyncio.get_running_loop().add_reader(self._socket, self._take)
-        self._count_one()
+        self._note(ANYTHING)
 
     def look(self) -> int:
         """See the protocol."""
         self._take()
         if self._listener is None:
-            self._count += 1
+            self._note(ANYTHING)
         return self._count
+
+    def concerns(self, topics: tuple[str, ...], seen: int) -> bool:
+        """See the protocol."""
+        if not topics:
+            return seen != self._count
+        return any(seen < heard for heard in (self._unknown, *map(self._last_heard, topics)))
 
     async def pause(self) -> None:
         """See the protocol: until a notice comes, or for a moment while it cannot come."""
@@ -163,16 +188,28 @@ class NoticeProbe:
             heard = self._listener.take()
         except ListenerLost:
             self._drop()
-            self._count_one()
+            self._note(ANYTHING)
             self._again = asyncio.get_running_loop().create_task(
                 self._listen_again(), name="keyfill-listen-again"
             )
             return
         if heard:
-            self._count_one()
+            self._note(*heard)
 
-    def _count_one(self) -> None:
+    def _last_heard(self, topic: str) -> int:
+        return self._heard.get(topic, 0)
+
+    def _note(self, *topics: str) -> None:
         self._count += 1
+        for topic in topics:
+            if topic == ANYTHING:
+                self._unknown = self._count
+            else:
+                self._heard[topic] = self._count
+                self._heard.move_to_end(topic)
+        while len(self._heard) > REMEMBERED:
+            # Who looked before this may have missed it.
+            self._unknown = max(self._unknown, self._heard.popitem(last=False)[1])
         self._changed.set()
 
     def _drop(self) -> None:

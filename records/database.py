@@ -72,11 +72,12 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, quiet: bool = False) -> Iterator[Session]:
         """Open a write transaction; it commits at the block's end and rolls back on any error.
 
-        Never call anything outside the process within the block: others wait for its lock. Blocks
-        the thread; in a coroutine go through `run`. Rows stay readable after the block.
+        `quiet` is for what nobody waits for: on PostgreSQL its commit wakes no watcher. Never call
+        anything outside the process within the block: others wait for its lock. Blocks the thread;
+        in a coroutine go through `run`. Rows stay readable after the block.
 
         Raises:
             DatabaseUnavailable: if the database is locked, gone or closed. Nothing was written,
@@ -84,18 +85,17 @@ class Database:
             RuntimeError: if this thread is already inside `write`.
         """
         self._require_open()
-        with (
-            self._sole_writer(),
-            translated(),
-            Session(self._writer, expire_on_commit=False) as session,
-            session.begin(),
-        ):
-            # The session begins lazily; what is decided on must be read under the lock.
-            session.connection()
-            yield session
-            if not self._one_writer:
-                session.flush()
-                notices.send(session)
+        with self._sole_writer(), translated(), self._writer.connect() as connection:
+            topics: list[str] = []
+            with Session(connection, expire_on_commit=False) as session, session.begin():
+                # The session begins lazily; what is decided on must be read under the lock.
+                session.connection()
+                yield session
+                if not (self._one_writer or quiet):
+                    session.flush()
+                    topics = notices.due(session)
+            if topics:
+                notices.send(connection, topics)
 
     def listen(self) -> notices.Listener:
         """Open a connection of its own on which the commits of every process are heard.

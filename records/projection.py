@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, tuple_, update
 from sqlmodel import Session, col, select
 
 from ceremony.stages import OPEN, Stage
+from records import notices
 from records.inserting import find_or_create
 from records.tables.loading_request import LoadingRequestRow
 
@@ -74,6 +75,7 @@ class Page:
 
 def open_request(session: Session, row: LoadingRequestRow) -> tuple[LoadingRequestRow, bool]:
     """Store a new request unless its id is known; return the stored one and whether it is new."""
+    notices.about(session, row.request_id)
     return find_or_create(session, row)
 
 
@@ -110,6 +112,7 @@ def move(
     Raises:
         StaleVersion: if the request is unknown or at another version.
     """
+    notices.about(session, request_id)
     moved = session.exec(
         update(LoadingRequestRow)
         .where(

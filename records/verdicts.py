@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlmodel import Session, col, select
 
+from records import notices
 from records.inserting import find_or_create
 from records.tables.verdict import VerdictRow
 
@@ -15,6 +16,7 @@ def find(session: Session, digest: str) -> VerdictRow | None:
 
 def add(session: Session, row: VerdictRow) -> tuple[VerdictRow, bool]:
     """Record a verdict unless there is one; return the recorded one and whether it is new."""
+    notices.about(session, row.digest)
     return find_or_create(session, row)
 
 

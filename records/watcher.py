@@ -18,6 +18,7 @@ T = TypeVar("T")
 @dataclass(eq=False)
 class _Waiter:
     evaluate: Callable[[Session], Any]
+    about: tuple[str, ...]
     seen: int
     answer: "asyncio.Future[Any]" = field(repr=False)
 
@@ -34,12 +35,16 @@ class ChangeWatcher:
         self._opening = asyncio.Lock()
         self._closed = False
 
-    async def wait_for(self, fn: Callable[[Session], T | None], timeout: float) -> T | None:
+    async def wait_for(
+        self, fn: Callable[[Session], T | None], timeout: float, *, about: tuple[str, ...] = ()
+    ) -> T | None:
         """Return the first result of `fn` that is not None, or None after `timeout` seconds.
 
         `fn` gets a read session in a worker thread; it is evaluated at once, after every change
         (by this process or another), and once more at the end. It must be quick and may be called
-        any number of times. Several waiters share one transaction.
+        any number of times. Several waiters share one transaction. `about` names what alone can
+        change the result, as whoever changes it says (`records.notices.about`): of other changes
+        it is not woken, where the database can tell.
 
         Raises:
             DatabaseUnavailable: if the database is locked, gone or closed.
@@ -52,7 +57,7 @@ class ChangeWatcher:
         remaining = deadline - asyncio.get_running_loop().time()
         if value is not None or remaining <= 0 or self._closed:
             return value
-        waiter = _Waiter(fn, seen, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(fn, about, seen, asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)
         self._start()
         try:
@@ -119,12 +124,14 @@ class ChangeWatcher:
     async def _watch(self) -> None:
         while self._waiters and self._probe is not None:
             version = self._probe.look()
-            stale = [waiter for waiter in self._waiters if waiter.seen != version]
+            stale = [one for one in self._waiters if self._probe.concerns(one.about, one.seen)]
+            for waiter in self._waiters:
+                waiter.seen = version
             if stale:
-                await self._tell(stale, version)
+                await self._tell(stale)
             await self._probe.pause()
 
-    async def _tell(self, waiters: Sequence[_Waiter], version: int) -> None:
+    async def _tell(self, waiters: Sequence[_Waiter]) -> None:
         try:
             outcomes = await self._database.run(
                 self._evaluate_all, [waiter.evaluate for waiter in waiters]
@@ -132,7 +139,6 @@ class ChangeWatcher:
         except Exception as error:  # noqa: BLE001 - it is raised in every waiter
             outcomes = [_Raised(error)] * len(waiters)
         for waiter, outcome in zip(waiters, outcomes, strict=True):
-            waiter.seen = version
             if outcome is not None:
                 _settle(waiter, outcome)
 
