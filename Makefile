@@ -5,15 +5,14 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
+# Else each of hundreds of processes compiles every module anew.
+export PYTHONDONTWRITEBYTECODE :=
 # Set PYTHON to choose an interpreter; else the first that is new enough and can make environments.
 PYTHON ?=
 
 # Many tests wait for processes rather than compute: one worker more than small machines have cores.
 # A file's tests stay together, as they share what they started.
-ARGS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
-
-# Besides tests/records, which runs on both databases by itself.
-RINGS ?= tests/activities tests/cli
+ARGS ?= --numprocesses 3 --dist loadfile
 
 BIN := $(VENV)/bin
 CREATED := $(VENV)/.created
@@ -45,14 +44,16 @@ up: $(RUNTIME) ## start Temporal, its Web UI, the workers and the API, and stay 
 	@$(BIN)/keyfill up
 
 .PHONY: test
-test: $(DEVELOPMENT) ## run all tests; ARGS="tests/engine -x" runs some, one after the other
+test: $(DEVELOPMENT) ## run all tests, on SQLite and on PostgreSQL; ARGS="tests/engine -x" runs some
 	@$(BIN)/python -m tests.support.chromium
 	@$(BIN)/python -m tests.support.softhsm
+	@$(BIN)/python -m tests.support.promtool
 	@PYTHONHASHSEED=0 $(BIN)/python -m pytest $(ARGS)
+	@TEST_DATABASE=postgresql PYTHONHASHSEED=0 $(BIN)/python -m pytest $(ARGS)
 
-.PHONY: test-postgresql
-test-postgresql: $(DEVELOPMENT) ## run tests that use a database on PostgreSQL too; RINGS="tests/api" chooses
-	@TEST_DATABASE=postgresql PYTHONHASHSEED=0 $(BIN)/python -m pytest $(ARGS) $(RINGS)
+.PHONY: load
+load: $(DEVELOPMENT) ## 200 ceremonies, 50 at once, on PostgreSQL
+	@$(BIN)/python -m bench.load $(or $(LOAD),--ceremonies 200 --at-once 50)
 
 .PHONY: lint
 lint: $(DEVELOPMENT) ## ruff, mypy and the import contracts

