@@ -25,6 +25,7 @@ COPY engine engine
 COPY gateways gateways
 COPY keymanagement keymanagement
 COPY records records
+COPY telemetry telemetry
 COPY terminal terminal
 COPY workflows workflows
 # The embedded Temporal server is for development; the build backend has done its work.

@@ -8,7 +8,9 @@ import logging
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
 
 from activities.key_archive import RecordsArchive
 from activities.key_exports import ExportRecords, KeyExporting
@@ -26,6 +28,8 @@ from keymanagement.hostcopy import HostCopies
 from keymanagement.journal import Journal
 from keymanagement.kdh import EXPIRES_SOON_DAYS, KdhExpired, KdhIdentity
 from keymanagement.keyexport import KeyExport
+from keymanagement.observed import ObservedJournal, ObservedKeyManager
+from keymanagement.observer import KeyObserver, Unobserved
 from keymanagement.policy import CARRIED, KeyPolicy, PolicyInvalid
 from keymanagement.port import KeyAlgorithm, KeyManager
 from keymanagement.registrymemory import RegistryMemory
@@ -35,17 +39,24 @@ from keymanagement.settlement import KeySettlement
 from keymanagement.software import SoftwareKeyManager
 from records.database import Database
 from settings import Settings, SettingsError
+from telemetry.fields import Thumbprint
 
 if TYPE_CHECKING:
     from keymanagement.pkcs11.opening import Hsm
+
+CERTIFICATES: Final = ("kdh", "kdh_next", "kdh_sm2")
+"""The KDH's certificates among the settings: each name before `_certificate`."""
 
 _log = logging.getLogger("keyfill.worker")
 
 
 def key_worker(
-    settings: Settings, database: Database, stack: ExitStack
+    settings: Settings,
+    database: Database,
+    stack: ExitStack,
+    observer: KeyObserver | None = None,
 ) -> tuple[KeyWorker, KeyExporting]:
-    """Put the key worker's activities together.
+    """Put the key worker's activities together; the `observer` keeps its figures.
 
     Raises:
         SettingsError: if a setting, a secret or a file that they name cannot be used.
@@ -53,10 +64,12 @@ def key_worker(
         KdhInvalid: if the KDH cannot sign.
         JournalMissing, JournalCorrupt: if the journal cannot be opened.
     """
+    told = observer or Unobserved()
     trust = settings.read_trust()
-    kek = settings.secret("kek")
-    journal = stack.enter_context(Journal(settings.journal, kek, *settings.former_keks))
-    manager = key_manager(settings, trust, journal, stack)
+    keks = (settings.secret("kek"), *settings.former_keks)
+    journal = stack.enter_context(ObservedJournal(settings.journal, *keks, observer=told))
+    manager = ObservedKeyManager(key_manager(settings, trust, journal, stack, told), told)
+    tell_certificates(settings, told)
     record_key = SigningKey.from_jwk(json.loads(settings.secret_text("record_key")))
     archive = RecordsArchive(database)
     release = KeyRelease(
@@ -79,7 +92,13 @@ def key_worker(
     return keys, KeyExporting(key_export(settings, journal, database))
 
 
-def key_manager(settings: Settings, trust: Trust, journal: Journal, stack: ExitStack) -> KeyManager:
+def key_manager(
+    settings: Settings,
+    trust: Trust,
+    journal: Journal,
+    stack: ExitStack,
+    observer: KeyObserver | None = None,
+) -> KeyManager:
     """Choose the key manager; of an HSM, compare its keys with the journal from now on.
 
     Raises:
@@ -108,7 +127,9 @@ def key_manager(settings: Settings, trust: Trust, journal: Journal, stack: ExitS
     try:
         hsm = stack.enter_context(open_hsm(choice))
         kdh = read_kdh(settings, now=now, hsm=hsm)
-        return stack.enter_context(hsm.key_manager(kdh, kek, journal, deployment=trust.audience))
+        return stack.enter_context(
+            hsm.key_manager(kdh, kek, journal, deployment=trust.audience, observer=observer)
+        )
     except HsmError as error:
         raise SettingsError(f"Mend the HSM: {error}") from error
 
@@ -198,6 +219,25 @@ def read_sm2_kdh(settings: Settings, *, now: int) -> GmIdentity | None:
     return kdh
 
 
+def tell_certificates(settings: Settings, observer: KeyObserver) -> None:
+    """Tell when each certificate of the KDH's that this process was given ends.
+
+    Raises:
+        SettingsError: if one cannot be read.
+    """
+    for name in CERTIFICATES:
+        if not getattr(settings, f"{name}_certificate").get_secret_value():
+            continue
+        text = settings.secret_text(f"{name}_certificate")
+        try:
+            certificate = x509.load_pem_x509_certificate(text.encode())
+        except ValueError as error:
+            raise SettingsError(
+                f"Put a PEM certificate into keyfill_{name}_certificate."
+            ) from error
+        observer.certificate_ends(name, int(certificate.not_valid_after_utc.timestamp()))
+
+
 def _kdh(settings: Settings, name: str, now: int, hsm: "Hsm | None") -> KdhIdentity:
     certificate = settings.secret_text(f"{name}_certificate").encode()
     if hsm is not None:
@@ -210,7 +250,13 @@ def _kdh(settings: Settings, name: str, now: int, hsm: "Hsm | None") -> KdhIdent
 
 
 def _announce(name: str, kdh: KdhIdentity | GmIdentity, now: int) -> None:
-    _log.info("keyfill_%s_certificate has the thumbprint %s", name, kdh.thumbprint)
+    _log.info(
+        "keyfill_%(certificate)s_certificate has the thumbprint %(thumbprint)s",
+        {"certificate": name, "thumbprint": Thumbprint(kdh.thumbprint)},
+    )
     left = kdh.days_left(now)
     if left < EXPIRES_SOON_DAYS:
-        _log.warning("keyfill_%s_certificate expires in %d days: rotate the KDH", name, left)
+        _log.warning(
+            "keyfill_%(certificate)s_certificate expires in %(days)d days: rotate the KDH",
+            {"certificate": name, "days": left},
+        )

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ceremony.trust import Trust
+from ceremony.approvalkeys import ApprovalKeys
+from ceremony.smscaps import SmsCaps
+from ceremony.trust import MAX_COOLING_OFF, Trust
 from holdings import DEVELOPMENT_MARK, SECRET_BYTES, Role
 from soundness import SettingsError, require_sound
 
@@ -20,6 +22,11 @@ __all__ = ["DATABASES", "POSTGRESQL", "Settings", "SettingsError"]
 POSTGRESQL: Final = "postgresql+psycopg://"
 DATABASES: Final = ("sqlite:///", POSTGRESQL)
 """What a database's URL begins with."""
+
+CAP: Final = r"^[1-9]\d{0,5}/[1-9]\d{0,5}$"
+"""SMS in an hour and in a day: `30/100`."""
+ADDRESS: Final = r"^((\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:]+\]):\d{1,5})?$"
+"""An IP address and a port, or nothing: who listens there looks no name up."""
 
 
 class Settings(BaseSettings):
@@ -37,7 +44,10 @@ class Settings(BaseSettings):
     database_statement_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     journal_file: Path | None = None
     heartbeat_file: Path | None = None
+    metrics_address: Annotated[str, Field(pattern=ADDRESS)] = ""
     trust_file: Path | None = None
+    approval_keys: ApprovalKeys | None = None
+    cooling_off_at_least: Annotated[int, Field(ge=0, le=MAX_COOLING_OFF)] = 3_600
     policy_file: Path | None = None
     temporal_address: str = "127.0.0.1:7233"
     temporal_namespace: str = "default"
@@ -50,15 +60,31 @@ class Settings(BaseSettings):
     api_wait_seconds: Annotated[float, Field(gt=0, le=30)] = 5.0
     registry_source: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    traces_endpoint: str = "off"
+    traces_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     sms_gateway: Literal["outbox", "twilio"] = "outbox"
     sms_language: Literal["en", "zh-CN"] = "en"
     sms_regions: Annotated[str, Field(pattern=r"^([A-Z]{2}(,[A-Z]{2})*)?$")] = ""
+    sms_cap_person: Annotated[str, Field(pattern=CAP)] = "30/100"
+    sms_cap_terminal: Annotated[str, Field(pattern=CAP)] = "12/40"
+    sms_cap_all: Annotated[str, Field(pattern=CAP)] = "1000/5000"
     twilio_account_sid: str = ""
     twilio_from: str = ""
     twilio_base_url: str = ""
     twilio_status_callback: str = ""
     twilio_auth_token: SecretStr = SecretStr("")
+
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr = SecretStr("")
+    oidc_name: Annotated[str, Field(min_length=1, max_length=60)] = "OpenID Connect"
+    oidc_scopes: str = "openid profile"
+    oidc_staff_claim: str = ""
+    oidc_groups_claim: str = "groups"
+    oidc_administrators: str = ""
+    oidc_operators: str = ""
+    oidc_auditors: str = ""
 
     key_manager: Literal["software", "pkcs11"] = "software"
     pkcs11_module: Path | None = None
@@ -157,6 +183,32 @@ class Settings(BaseSettings):
         return frozenset(self.sms_regions.split(",")) if self.sms_regions else None
 
     @property
+    def sms_caps(self) -> SmsCaps:
+        """The most SMS an hour and a day for a person, a terminal and the deployment."""
+        return SmsCaps.read(
+            person=self.sms_cap_person, terminal=self.sms_cap_terminal, everyone=self.sms_cap_all
+        )
+
+    @property
+    def oidc_secret(self) -> str | None:
+        """The secret that the OpenID provider knows this deployment by; None for a public client.
+
+        Raises:
+            SettingsError: as `secret_text` does.
+        """
+        held = self.oidc_client_secret.get_secret_value()
+        return self.secret_text("oidc_client_secret") if held else None
+
+    @property
+    def oidc_groups(self) -> dict[Literal["administrator", "operator", "auditor"], frozenset[str]]:
+        """Each role's groups at the OpenID provider; each setting is names parted by `;`."""
+        return {
+            "administrator": _names(self.oidc_administrators),
+            "operator": _names(self.oidc_operators),
+            "auditor": _names(self.oidc_auditors),
+        }
+
+    @property
     def payload_ring(self) -> str | None:
         """The payload keys, for `engine.keyring` to read; None without, as in development.
 
@@ -225,14 +277,26 @@ class Settings(BaseSettings):
         """Where terminal entries come from: a JSON Lines file or the URL of an HTTP feed."""
         return self.registry_source or str(self.home / "feed" / "terminals.jsonl")
 
+    @property
+    def approvals(self) -> ApprovalKeys:
+        """What keys that sign approvals must be: those in no cloud, but for development."""
+        if self.approval_keys is not None:
+            return self.approval_keys
+        development = self.environment == "development"
+        return ApprovalKeys.ANY if development else ApprovalKeys.DEVICE_BOUND_PASSKEYS
+
     def read_trust(self) -> Trust:
-        """Read the trust file.
+        """Read the trust file, with what this process demands of the keys that sign approvals.
 
         Raises:
             SettingsError: if there is none.
             TrustError: if it cannot be used.
         """
         try:
-            return Trust.read(self.trust.read_bytes())
+            return Trust.read(self.trust.read_bytes(), approvals=self.approvals)
         except OSError as error:
             raise SettingsError(f"Put the trust file at {self.trust}.") from error
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name for one in text.split(";") if (name := one.strip()))

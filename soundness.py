@@ -4,7 +4,9 @@ Outside development nothing may be as only development may have it: default, sho
 secrets, SQLite, a plain HTTP origin, the outbox SMS gateway.
 """
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from ceremony.trust import TrustError
 from holdings import HELD_BY, HSM_HELD, ROTATED, SECRET_BYTES, Role
@@ -36,6 +38,9 @@ def require_sound(settings: "Settings", role: Role) -> None:
     if settings.environment != "development":
         _check_strength(settings, role)
     _check_export(settings, role)
+    _check_traces(settings)
+    if role == "api" and settings.oidc_issuer:
+        _check_openid(settings)
     if settings.sms_gateway == "outbox":
         if settings.environment != "development":
             raise SettingsError("Set KEYFILL_SMS_GATEWAY to twilio outside development.")
@@ -53,6 +58,27 @@ def _check_token(settings: "Settings", name: str) -> None:
     short = len(settings.secret_text(name)) < MIN_TOKEN_CHARS
     if short and settings.environment != "development":
         raise SettingsError(f"Give keyfill_{name} {MIN_TOKEN_CHARS} characters at least.")
+
+
+def _check_openid(settings: "Settings") -> None:
+    """See that people can be told and their roles found, and that the provider is who it says."""
+    issuer = urlsplit(settings.oidc_issuer)
+    local = issuer.scheme == "http" and issuer.hostname in ("127.0.0.1", "::1", "localhost")
+    safe = issuer.scheme == "https" or (local and settings.environment == "development")
+    # OpenID Connect Discovery 1.0, section 3: no query, no fragment.
+    if not safe or not issuer.hostname or set("?#@") & set(settings.oidc_issuer):
+        raise SettingsError("Set KEYFILL_OIDC_ISSUER to the https:// address of the provider.")
+    if not settings.oidc_client_id:
+        raise SettingsError("Set KEYFILL_OIDC_CLIENT_ID to what the provider calls this client.")
+    if "openid" not in settings.oidc_scopes.split():
+        raise SettingsError("Name openid among KEYFILL_OIDC_SCOPES.")
+    # Addresses are reused, and many people can change theirs (OpenID Connect Core 1.0, 5.7).
+    if settings.oidc_staff_claim in ("", "email"):
+        raise SettingsError("Set KEYFILL_OIDC_STAFF_CLAIM to the claim with the staff number.")
+    if not any(settings.oidc_groups.values()):
+        raise SettingsError("Name a group in KEYFILL_OIDC_AUDITORS or another role's setting.")
+    if settings.oidc_secret is not None:
+        _check_token(settings, "oidc_client_secret")
 
 
 def _check_held(settings: "Settings", role: Role) -> None:
@@ -75,11 +101,15 @@ def _check_environment(settings: "Settings", role: Role) -> None:
         return
     _ = settings.served_database
     try:
-        origin = settings.read_trust().origin
+        trust = settings.read_trust()
     except (SettingsError, TrustError) as error:
         raise SettingsError(f"Put a trust file that can be used at {settings.trust}.") from error
-    if not origin.startswith("https://"):
+    if not trust.origin.startswith("https://"):
         raise SettingsError("Give the trust file an https:// origin: pages need TLS.")
+    if trust.cooling_off_seconds < settings.cooling_off_at_least:
+        raise SettingsError(
+            f"Give the trust file cooling_off_seconds of {settings.cooling_off_at_least} at least."
+        )
     if role == "codec" and settings.codec_readers != "auditors":
         raise SettingsError("Set KEYFILL_CODEC_READERS to auditors outside development.")
 
@@ -113,3 +143,25 @@ def _check_export(settings: "Settings", role: Role) -> None:
         raise SettingsError("Give keyfill_kek_previous the KEK before keyfill_kek.")
     if role == "ceremony" and settings.backoffice_export_url:
         _check_token(settings, "backoffice_token")
+
+
+def _check_traces(settings: "Settings") -> None:
+    """See that traces are off, or go somewhere, and outside development not in clear."""
+    if settings.traces_endpoint in ("", "off"):
+        return
+    try:
+        to = urlsplit(settings.traces_endpoint)
+        host = to.hostname or ""
+    except ValueError:
+        host = ""
+    if not host or to.scheme not in ("http", "https") or to.username is not None:
+        raise SettingsError("Set KEYFILL_TRACES_ENDPOINT to an OTLP/HTTP address, or to off.")
+    if to.scheme == "http" and settings.environment != "development" and not _is_loopback(host):
+        raise SettingsError("Give KEYFILL_TRACES_ENDPOINT an https:// address.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import resource
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from typing import Any, Final, Literal
 import httpx
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
@@ -31,8 +32,10 @@ from activities.ceremony_records import CeremonyRecords
 from activities.facts import FactFinder
 from activities.key_exports import KeyDeliveries, KeyExporting
 from activities.key_worker import KeyWorker
+from activities.registry_changes import RegistryChanges
 from activities.registry_sync import RegistrySource, RegistrySynchroniser
-from activities.sms import SmsGateway, SmsSender
+from activities.sms import SmsSender
+from activities.smsdelivery import SmsGateway
 from ceremony import names
 from ceremony.codes import CodeBook, EdgeSeal
 from ceremony.messages import ExportOrder
@@ -50,16 +53,25 @@ from gateways.keyexport import HttpKeyExport
 from gateways.smsoutbox import OutboxGateway
 from gateways.twilio import API as TWILIO_API
 from gateways.twilio import TwilioGateway
+from keymanagement.observer import KeyObserver
 from keymanagement.port import KeyManagementError
 from keyworker import key_worker
 from records import messages
 from records.database import Database
 from records.engines import Limits
 from settings import Settings, SettingsError
+from telemetry import logs
+from telemetry.activitylogs import ActivityLogs
+from telemetry.corelogs import core_logging
+from telemetry.endpoint import EndpointRefused, make_runtime
+from telemetry.metrics import WorkerMetrics
+from telemetry.tally import ActivityTally
+from telemetry.traces import Traces
 from workflows import policies
 from workflows.key_exports import KeyExports
 from workflows.key_orders import KeyOrders
 from workflows.loading_request import LoadingRequest
+from workflows.registry_change import RegistryChange
 from workflows.registry_notes import RegistryNotes
 from workflows.registry_sync import RegistrySync
 
@@ -73,6 +85,7 @@ THREADS: Final = 16
 ACTIVITIES: Final = 8
 """At once; the other threads are the records', so that hanging SMS never hold up a ceremony."""
 READY_LINE: Final = "worker ready"
+"""What a worker logs once it works; the role follows."""
 
 _log = logging.getLogger("keyfill.worker")
 
@@ -96,7 +109,12 @@ def workflow_runner() -> SandboxedWorkflowRunner:
     )
 
 
-def make_worker(client: Client, parts: WorkerParts, executor: ThreadPoolExecutor) -> Worker:
+def make_worker(
+    client: Client,
+    parts: WorkerParts,
+    executor: ThreadPoolExecutor,
+    interceptors: Sequence[Interceptor] = (),
+) -> Worker:
     """Make the Temporal worker of one role."""
     return Worker(
         client,
@@ -108,6 +126,7 @@ def make_worker(client: Client, parts: WorkerParts, executor: ThreadPoolExecutor
         workflow_runner=workflow_runner(),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=DRAIN,
+        interceptors=interceptors,
     )
 
 
@@ -118,15 +137,28 @@ def ceremony_parts(settings: Settings, database: Database, stack: ExitStack) -> 
     facts = FactFinder(trust, codes, EdgeSeal(settings.secret("edge_key")))
     records = CeremonyRecords(database, facts)
     gateway = sms_gateway(settings, database)
-    sms = SmsSender(database, trust, codes, gateway, language=settings.sms_language)
+    sms = SmsSender(
+        database,
+        trust,
+        codes,
+        gateway,
+        language=settings.sms_language,
+        caps=settings.sms_caps,
+    )
     sync = RegistrySynchroniser(database, trust, registry_source(settings, stack))
+    changes = RegistryChanges(database, trust, sms, language=settings.sms_language)
     deliveries = KeyDeliveries(database, back_office(settings, stack))
-    return ceremony_work(records, sms, sync, deliveries)
+    return ceremony_work(records, sms, sync, changes, deliveries)
 
 
-def key_parts(settings: Settings, database: Database, stack: ExitStack) -> WorkerParts:
+def key_parts(
+    settings: Settings,
+    database: Database,
+    stack: ExitStack,
+    observer: KeyObserver | None = None,
+) -> WorkerParts:
     """Put the key worker together; see `keyworker.key_worker`."""
-    return key_work(*key_worker(settings, database, stack))
+    return key_work(*key_worker(settings, database, stack, observer))
 
 
 def back_office(settings: Settings, stack: ExitStack) -> HttpKeyExport | None:
@@ -151,6 +183,7 @@ def ceremony_work(
     records: CeremonyRecords,
     sms: SmsSender,
     sync: RegistrySynchroniser,
+    changes: RegistryChanges,
     deliveries: KeyDeliveries | None = None,
 ) -> WorkerParts:
     """What the ceremony worker runs."""
@@ -168,9 +201,20 @@ def ceremony_work(
             sms.send_sms_code,
             sms.send_notice,
             sync.synchronise,
+            changes.look_at_change,
+            changes.note_change_time,
+            changes.tell_change,
+            changes.end_change,
             *exports,
         ],
-        workflows=[LoadingRequest, RegistrySync, RegistryNotes, KeyOrders, KeyExports],
+        workflows=[
+            LoadingRequest,
+            RegistrySync,
+            RegistryNotes,
+            RegistryChange,
+            KeyOrders,
+            KeyExports,
+        ],
     )
 
 
@@ -187,6 +231,8 @@ def key_work(keys: KeyWorker, exporting: KeyExporting | None = None) -> WorkerPa
             keys.order_key,
             keys.note_revocation,
             keys.note_registry,
+            keys.note_change,
+            keys.withdraw_change,
             *([] if exporting is None else [exporting.export_key]),
         ],
         workflows=[],
@@ -227,7 +273,10 @@ async def repeat_exports(client: Client, *, wanted: bool) -> None:
             await repeat_no_more(client, names.KEY_EXPORT_ID)
         except RPCError as error:
             # A worker that exports nothing needs no right to schedules.
-            _log.warning("a former export schedule was not looked for: %s", error.status.name)
+            _log.warning(
+                "a former export schedule was not looked for: %(grpc_status)s",
+                {"grpc_status": error.status.name},
+            )
         return
     await repeat(
         client,
@@ -249,21 +298,34 @@ async def serve(role: WorkerRole, settings: Settings) -> None:
         settings.temporal_address, required=settings.environment != "development"
     )
     target = TemporalTarget(settings.temporal_address, settings.temporal_namespace, transport)
-    codec = codec_of(settings.payload_ring)
+    runtime = make_runtime(settings.metrics_address, core_logging())
+    metrics = WorkerMetrics(runtime.metric_meter)
+    codec = codec_of(settings.payload_ring, metrics.payload_unopened)
     with ExitStack() as stack:
         database = Database(settings.database, limits=Limits.of(settings))
         stack.callback(database.close)
-        build = ceremony_parts if role == "ceremony" else key_parts
-        parts = build(settings, database, stack)
-        client = await connect(target, codec=codec, identity=f"keyfill-{role}")
+        if role == "ceremony":
+            parts = ceremony_parts(settings, database, stack)
+        else:
+            parts = key_parts(settings, database, stack, metrics)
+        metrics.expect(one.__name__ for one in parts.activities)
+        traces = Traces.of(role, settings.traces_endpoint, settings.traces_ratio)
+        stack.callback(traces.close)
+        client = await connect(
+            target,
+            codec=codec,
+            identity=f"keyfill-{role}",
+            runtime=runtime,
+            interceptors=(ActivityLogs(), *traces.interceptors),
+        )
         executor = stack.enter_context(ThreadPoolExecutor(THREADS, f"keyfill-{role}"))
         if role == "ceremony":
             await repeat_exports(client, wanted=bool(settings.backoffice_export_url))
-        beats = beating(settings.heartbeat_file, partial(check, client))
-        async with make_worker(client, parts, executor), beats:
-            _log.info("%s: %s", READY_LINE, role)
+        beats = beating(settings.heartbeat_file, metrics.beating(partial(check, client)))
+        async with make_worker(client, parts, executor, [ActivityTally(metrics)]), beats:
+            _log.info("worker ready: %(role)s", {"role": role})
             await stopped.wait()
-        _log.info("worker drained: %s", role)
+        _log.info("worker drained: %(role)s", {"role": role})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -275,13 +337,18 @@ def main(arguments: list[str] | None = None) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         settings = Settings.for_role(role)
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        )
+        logs.set_up(role, settings.log_level, plain=settings.environment == "development")
         asyncio.run(serve(role, settings))
-    except (SettingsError, KeyRingError, TransportRefused, TrustError, KeyManagementError) as error:
-        logging.getLogger("keyfill").error("%s", error)
+    except (
+        SettingsError,
+        EndpointRefused,
+        KeyRingError,
+        TransportRefused,
+        TrustError,
+        KeyManagementError,
+    ) as error:
+        # One sentence for whoever set it up; the log has no place for texts of errors.
+        sys.stderr.write(f"{error}\n")
         return 2
     return 0
 

@@ -20,7 +20,7 @@ from temporalio import activity
 
 from activities.ceremonytrail import CeremonyTrail
 from activities.facts import FactFinder, tries_scope
-from activities.recorded import as_it_stands, as_recorded, known, unopened
+from activities.recorded import as_it_stands, as_recorded, known, unopened, with_asked_codes
 from ceremony import reducer
 from ceremony.messages import (
     EventStep,
@@ -192,6 +192,8 @@ class CeremonyRecords:
 
     def _judge(self, session: Session, state: CeremonyState, submission: SubmissionRow) -> Recorded:
         now = self._present(session, state.terminal_no)
+        if submission.kind is Kind.APPLICATION and now.standing is not None:
+            state = with_asked_codes(session, state, now.standing.first.entry.person)
         try:
             statement = self._facts.prove(submission, now)
         except StatementError as error:

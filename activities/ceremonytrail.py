@@ -8,10 +8,11 @@ from activities.facts import attempts_scope, daily_scope, tries_scope
 from ceremony import reducer
 from ceremony.messages import Recorded
 from ceremony.reasons import Reason
+from ceremony.spraying import Alarm
 from ceremony.state import ATTEMPTS, CONFIRMATION_TRIES, DAILY_ATTEMPTS, CeremonyState, Verdict
 from ceremony.statements import Kind
 from ceremony.verification import StatementError, peek
-from records import attempts, audit, projector, verdicts
+from records import alarms, attempts, audit, projector, verdicts
 from records.tables.audit_event import ActorKind
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
@@ -50,6 +51,7 @@ class CeremonyTrail:
         )
         outcome = "accepted" if verdict.accepted else "refused"
         self._audit(recorded, submission, event=f"{verdict.kind}-{outcome}")
+        self._watch_spraying(recorded, submission)
         return recorded
 
     def count(self, before: CeremonyState, recorded: Recorded, submission: SubmissionRow) -> None:
@@ -102,6 +104,15 @@ class CeremonyTrail:
             )
         return state
 
+    def _watch_spraying(self, recorded: Recorded, submission: SubmissionRow) -> None:
+        verdict = recorded.verdict
+        if verdict.kind is not Kind.APPLICATION or verdict.accepted or _is_late(verdict):
+            return
+        now = int(self._clock())
+        person = submission.person or submission.signer_kid
+        alarms.sign(self._session, Alarm.CODES_MANY_PERSONS, person, now=now)
+        alarms.sign(self._session, Alarm.CODES_MANY_TERMINALS, recorded.state.terminal_no, now=now)
+
     def _version_after(self, state: CeremonyState) -> int:
         try:
             return projector.follow(self._session, state, now=int(self._clock()))[0]
@@ -146,6 +157,11 @@ class CeremonyTrail:
                 "reasons": list(verdict.reasons),
             },
         )
+
+
+def _is_late(verdict: Verdict) -> bool:
+    # Nothing was tried: it came twice, or after the end.
+    return verdict.reason in (Reason.WRONG_STAGE, Reason.WRONG_REQUEST)
 
 
 def _staff_no(submission: SubmissionRow) -> str | None:

@@ -23,6 +23,7 @@ from records import (
     keyorders,
     keystore,
     projection,
+    registrychanges,
     revocations,
     submissions,
     terminalentries,
@@ -32,6 +33,7 @@ from records.tables.audit_event import ActorKind
 from records.tables.credential_entry import CredentialEntryRow, CredentialState
 from records.tables.key import KeyRow, KeyState
 from records.tables.key_order import KeyOrderRow
+from records.tables.registry_change import ChangeState
 from records.tables.terminal_entry import TerminalEntryRow
 from records.tables.token import TokenRow
 
@@ -86,6 +88,20 @@ class RecordsArchive:
             terminal = terminalentries.current_terminal(session, terminal_no)
         return None if terminal is None else terminal.envelope
 
+    def entry(self, subject: Subject, digest: str) -> str | None:
+        """The envelope of this digest, unless it waits for officers or was withdrawn."""
+        with self._database.read() as session:
+            change = registrychanges.find(session, digest)
+            if change is not None and change.state is ChangeState.WITHDRAWN:
+                return None
+            if subject is Subject.TERMINAL:
+                terminal = terminalentries.terminal_entry(session, digest)
+                return None if terminal is None else terminal.envelope
+            person = credentialentries.credential_entry(session, digest)
+        if person is None or person.state is CredentialState.PENDING:
+            return None
+        return person.envelope
+
     def newest(self, subject: Subject, after: str, limit: int) -> list[tuple[str, int]]:
         """The next subjects by name, each with the highest `seq` on record; no pending entry's."""
         with self._database.read() as session:
@@ -105,7 +121,8 @@ class RecordsArchive:
                     for row in credentialentries.credential_history(session, name)
                     if row.state is not CredentialState.PENDING
                 ]
-        above = [row.envelope for row in history if row.seq > seq]
+            withdrawn = set(session.exec(registrychanges.withdrawn_digests()))
+        above = [row.envelope for row in history if row.seq > seq and row.digest not in withdrawn]
         return above[:MOST_SHOWN][::-1]
 
     def revocations_of(self, subject: Subject, name: str) -> list[str]:

@@ -6,6 +6,9 @@ A passed timeout interrupts none of them in the middle: the next attempt finds w
 from temporalio import activity
 
 from ceremony.messages import (
+    ChangeNote,
+    ChangeNoted,
+    ChangeWithdrawn,
     KeyOrderAnswer,
     KeyOrderNote,
     RegistryNoted,
@@ -58,6 +61,16 @@ class KeyWorker:
     def note_revocation(self, note: RevocationNote) -> RevocationNoted:
         """Remember for ever what an officer's revocation takes away, or say why not."""
         return self._memory.note_revocation(note)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def note_change(self, note: ChangeNote) -> ChangeNoted:
+        """Look at one change of the registry; give when it takes effect, or why it never will."""
+        return self._memory.note_change(note)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def withdraw_change(self, note: ChangeNote) -> ChangeWithdrawn:
+        """Have a change that waits never take effect."""
+        return self._memory.withdraw_change(note)
 
     @activity.defn(no_thread_cancel_exception=True)
     def note_registry(self, page: RegistryPage) -> RegistryNoted:

@@ -10,7 +10,7 @@ from ceremony.reasons import Reason
 from ceremony.stages import FINAL, Stage
 from ceremony.state import CeremonyState, Verdict
 from ceremony.statements import Kind
-from records import projection, verdicts
+from records import coderequests, projection, verdicts
 
 
 def known(session: Session, digest: str) -> Recorded | None:
@@ -53,6 +53,17 @@ def as_recorded(session: Session, claimed: CeremonyState) -> CeremonyState | Non
     if claimed.final and not furthest.final:
         return _ended(session, furthest)
     return furthest
+
+
+def with_asked_codes(session: Session, state: CeremonyState, person: str) -> CeremonyState:
+    """The state with no more SMS codes than this person asked the API for.
+
+    A forged signal lets the workflow take a code for sent until it hears that nobody asked for it;
+    an application that is judged meanwhile must not suffer for that.
+    """
+    last = coderequests.latest(session, state.request_id, person)
+    asked = 0 if last is None else last.n
+    return state.model_copy(update={"codes_sent_at": state.codes_sent_at[:asked]})
 
 
 def _judged(session: Session, request_id: str) -> list[CeremonyState]:

@@ -6,7 +6,7 @@ one bad row never stops the rest; the whole plan is applied in one transaction o
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Final, Protocol
 
 from sqlmodel import Session
@@ -14,24 +14,31 @@ from temporalio import activity
 
 from ceremony.eppcertificate import EntryError
 from ceremony.feed import FeedItem, FeedReading, NotModified
-from ceremony.messages import SyncOrder, SyncRefusal, SyncReport
+from ceremony.messages import ChangeOrder, SyncOrder, SyncRefusal, SyncReport
 from ceremony.reasons import Reason
 from ceremony.registry import envelope_statements, read_terminal_entry
 from ceremony.revocations import Subject
 from ceremony.statements import RemovalOrderPayload, TerminalEntry
 from ceremony.syncplan import (
     DEFAULT_LIMITS,
-    FeedRow,
-    IndexedTerminal,
     SyncLimits,
     SyncPlan,
     SyncStopped,
     plan_sync,
     plan_unmodified,
 )
+from ceremony.syncrows import FeedRow, IndexedTerminal, LaterEntry
 from ceremony.trust import Trust
 from ceremony.verification import StatementError, Verified, peek, verify
-from records import attempts, audit, projection, revocations, syncruns, terminalentries
+from records import (
+    attempts,
+    audit,
+    projection,
+    registrychanges,
+    revocations,
+    syncruns,
+    terminalentries,
+)
 from records.database import Database
 from records.entryrows import terminal_row
 from records.tables.audit_event import ActorKind
@@ -40,6 +47,8 @@ from records.tables.terminal_entry import TerminalEntryRow
 from records.turns import Turn, take_turn
 
 MAX_REPORTED: Final = 1000
+MAX_STARTED: Final = 200
+"""Changes that one run starts again, the longest waiting first; the next run starts the rest."""
 
 
 class RegistrySource(Protocol):
@@ -101,7 +110,7 @@ class RegistrySynchroniser:
                 self._finish(session, report, None, now)
                 return report
             ended = self._apply(session, plan, run_id, now)
-            report = _report(run_id, plan, ended)
+            report = _report(run_id, plan, ended, _waiting(session))
             self._finish(session, report, None if plan.refused else tag, now)
             return report
 
@@ -128,17 +137,18 @@ class RegistrySynchroniser:
     def _plan(
         self, session: Session, rows: list[FeedRow] | None, order: SyncOrder, now: int
     ) -> SyncPlan:
-        index = [_indexed(row) for row in terminalentries.newest_terminals(session)]
+        index = _index(session)
         if rows is None:
             return plan_unmodified(index)
+        cooling_off = self._trust.cooling_off_seconds > 0
         try:
-            return plan_sync(index, rows)
+            return plan_sync(index, rows, cooling_off=cooling_off)
         except SyncStopped:
             said = self._ordered(order, now)
             if said is None:
                 raise
             most = max(said.payload.most, DEFAULT_LIMITS.removal_floor)
-            plan = plan_sync(index, rows, limits=SyncLimits(0, most))
+            plan = plan_sync(index, rows, limits=SyncLimits(0, most), cooling_off=cooling_off)
             # One order, one run: it may not be kept for another day.
             if attempts.use(session, f"removal-order/{said.digest}", 1) is None:
                 raise
@@ -165,6 +175,10 @@ class RegistrySynchroniser:
                 terminalentries.put_terminal_entry(session, terminal_row(terminal, now=now))
                 self._audit(session, f"terminal-{event}", terminal.entry.terminal_no, run_id, now)
                 concerned.append(terminal.entry.terminal_no)
+        for terminal in plan.waiting:
+            row = terminal_row(terminal, now=now)
+            terminalentries.put_waiting_terminal(session, row, now=now)
+            self._audit(session, "terminal-change-begun", terminal.entry.terminal_no, run_id, now)
         for terminal_no in plan.removed:
             terminalentries.withdraw_terminal(session, terminal_no, now=now)
             self._audit(session, "terminal-removed", terminal_no, run_id, now)
@@ -215,6 +229,7 @@ def _as_finished(session: Session, run: SyncRunRow) -> SyncReport:
         removed=run.removed,
         refused=tuple(_refusals_of(run)),
         ended=_with_open_request(session, concerned),
+        changes=_waiting(session),
         stopped=None if run.note is None else Reason(run.note),
     )
 
@@ -226,7 +241,29 @@ def _refusals_of(run: SyncRunRow) -> Iterator[SyncRefusal]:
         )
 
 
-def _indexed(row: TerminalEntryRow) -> IndexedTerminal:
+def _waiting(session: Session) -> tuple[ChangeOrder, ...]:
+    return tuple(
+        ChangeOrder(subject=Subject(row.subject), name=row.name, digest=row.digest)
+        for row in registrychanges.cooling(session, limit=MAX_STARTED)
+    )
+
+
+def _index(session: Session) -> list[IndexedTerminal]:
+    newest = {row.terminal_no: row for row in terminalentries.newest_terminals(session)}
+    cooling = registrychanges.cooling_digests(session, Subject.TERMINAL)
+    return [
+        _indexed(row, _later(newest[row.terminal_no], row, cooling))
+        for row in terminalentries.newest_terminals(session, in_effect=True)
+    ]
+
+
+def _later(newest: TerminalEntryRow, row: TerminalEntryRow, cooling: Set[str]) -> LaterEntry | None:
+    if newest.seq <= row.seq:
+        return None
+    return LaterEntry(newest.digest, newest.seq, newest.digest in cooling)
+
+
+def _indexed(row: TerminalEntryRow, later: LaterEntry | None) -> IndexedTerminal:
     return IndexedTerminal(
         terminal_no=row.terminal_no,
         digest=row.digest,
@@ -237,6 +274,7 @@ def _indexed(row: TerminalEntryRow) -> IndexedTerminal:
         first=row.first_person,
         second=row.second_person,
         in_force=row.current,
+        later=later,
     )
 
 
@@ -248,7 +286,9 @@ def _claimed(envelope: str) -> str | None:
     return claimed.terminal_no if isinstance(claimed, TerminalEntry) else None
 
 
-def _report(run_id: str, plan: SyncPlan, ended: tuple[str, ...]) -> SyncReport:
+def _report(
+    run_id: str, plan: SyncPlan, ended: tuple[str, ...], changes: tuple[ChangeOrder, ...]
+) -> SyncReport:
     return SyncReport(
         run_id=run_id,
         added=len(plan.added),
@@ -257,6 +297,8 @@ def _report(run_id: str, plan: SyncPlan, ended: tuple[str, ...]) -> SyncReport:
         removed=len(plan.removed),
         refused=tuple(_refusals(plan)),
         ended=ended,
+        waiting=len(plan.waiting),
+        changes=changes,
     )
 
 

@@ -13,12 +13,17 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from opentelemetry.trace import Tracer
 
 from api import errorhandlers
 from api.bodies import BodyCap
+from api.calls import Calls
 from api.ceremonies import TemporalCeremonies
 from api.headers import SecurityHeaders
+from api.limits import RateLimits
 from api.metrics import CallMetrics
+from api.oidc import openid_of
+from api.oidcsettings import client_of
 from api.pace import RefusalPace
 from api.pages import application, enrolment, entrance, officers, requesting, reviewing
 from api.parts import Parts
@@ -31,6 +36,7 @@ from api.routes import (
     confirmations,
     enrolments,
     loading_requests,
+    oidc,
     probes,
     receipts,
     reviews,
@@ -39,20 +45,25 @@ from api.routes import (
     sms_status,
     updates,
 )
+from api.sessionseal import SessionSeal
 from api.smscallbacks import CallbackUnauthentic, DeliveryReport, SmsCallbacks
 from api.temporalui import TemporalUi
 from api.tokens import Tokens
 from ceremony.codes import EdgeSeal
 from ceremony.qr import QrSeal
-from ceremony.trust import Trust
 from engine.client import TemporalTarget, connect
+from engine.keyring import KeyRing
 from engine.payloadcodec import codec_of
 from engine.transport import transport_to
 from gateways.twiliocallbacks import CallbackRefused, TwilioSignature
 from records.database import Database
 from records.engines import Limits
+from records.rates import SharedRates
 from records.watcher import ChangeWatcher
 from settings import Settings
+from telemetry.corelogs import core_logging
+from telemetry.endpoint import make_runtime
+from telemetry.traces import Traces
 
 VERSION: Final = "1"
 
@@ -95,6 +106,7 @@ _ROUTERS: Final = (
     enrolments.router,
     sms_status.router,
     entrance.router,
+    oidc.router,
     application.router,
     enrolment.router,
     reviewing.router,
@@ -126,20 +138,30 @@ def create_app(settings: Settings) -> FastAPI:
     """Make the application of an API process; it starts while Temporal is still away.
 
     Raises:
-        SettingsError, KeyRingError: if a secret is missing or malformed.
+        SettingsError, KeyRingError: if a secret or the trust file is missing or malformed.
         TransportRefused: if Temporal would be reached unencrypted outside development.
-        TrustError: if the trust file is.
-        OSError: if the trust file cannot be read.
+        EndpointRefused: if the metrics address cannot be listened on.
+        TrustError: if the trust file cannot be used.
     """
-    trust = Trust.read(settings.trust.read_bytes())
+    trust = settings.read_trust()
     database = Database(settings.database, limits=Limits.of(settings))
     transport = transport_to(
         settings.temporal_address, required=settings.environment != "development"
     )
     target = TemporalTarget(settings.temporal_address, settings.temporal_namespace, transport)
     codec = codec_of(settings.payload_ring)
+    ring = KeyRing.read(settings.payload_ring) if settings.payload_ring else None
+    traces = Traces.of("api", settings.traces_endpoint, settings.traces_ratio)
     ceremonies = TemporalCeremonies(
-        partial(connect, target, codec=codec, wait=timedelta(0), identity="keyfill-api")
+        partial(
+            connect,
+            target,
+            codec=codec,
+            wait=timedelta(0),
+            identity="keyfill-api",
+            runtime=make_runtime(settings.metrics_address, core_logging()),
+            interceptors=traces.interceptors,
+        )
     )
     parts = Parts(
         database=database,
@@ -147,12 +169,15 @@ def create_app(settings: Settings) -> FastAPI:
         ceremonies=ceremonies,
         trust=trust,
         tokens=Tokens(settings.secret("session_key")),
+        session_seal=SessionSeal.of(ring, settings.secret("session_key")),
         qr=QrSeal(settings.secret("qr_key"), trust.audience),
         edge=EdgeSeal(settings.secret("edge_key")),
+        limits=RateLimits(counts=SharedRates(database)),
         sms_callbacks=_sms_callbacks(settings),
         temporal_ui=TemporalUi(settings.temporal_ui, settings.temporal_namespace)
         if settings.temporal_ui
         else None,
+        openid=openid_of(client_of(settings, trust.origin), settings.secret("session_key")),
         wait_seconds=settings.api_wait_seconds,
     )
 
@@ -167,12 +192,15 @@ def create_app(settings: Settings) -> FastAPI:
                 await connecting
             await parts.watcher.close()
             database.close()
+            await asyncio.to_thread(traces.close)
 
-    return build_app(parts, lifespan)
+    return build_app(parts, lifespan, traces.tracer)
 
 
-def build_app(parts: Parts, lifespan: Lifespan | None = None) -> FastAPI:
-    """Make the application from parts; whoever made them closes them."""
+def build_app(
+    parts: Parts, lifespan: Lifespan | None = None, tracer: Tracer | None = None
+) -> FastAPI:
+    """Make the application from parts; whoever made them closes them. `tracer` makes its spans."""
     app = FastAPI(
         title="Keyfill",
         version=VERSION,
@@ -202,6 +230,7 @@ def build_app(parts: Parts, lifespan: Lifespan | None = None) -> FastAPI:
     app.add_middleware(CallMetrics, metrics=parts.metrics)
     app.add_middleware(SecurityHeaders, https=parts.trust.origin.startswith("https:"))
     app.add_middleware(RefusalPace, step=parts.refusal_step)
+    app.add_middleware(Calls, tracer=tracer)
     _complete_openapi(app)
     return app
 

@@ -2,12 +2,13 @@
 
 A statement is its own authentication: `BySignature` routes verify it in `api.statements`. What a
 session may see or do is asked of its person's credential entry, verified anew at every call, so
-a revoked credential ends its sessions at once.
+a revoked credential ends its sessions at once. Auditors and operators who came by OpenID Connect
+may have no credential: their session row, sealed by the API, says who they are.
 """
 
 import re
-from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal
+from dataclasses import dataclass
+from typing import Annotated, Final
 
 from fastapi import Depends, Path, Request, Response, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
@@ -17,10 +18,9 @@ from api.crosssite import check_same_origin
 from api.limits import Scope, network_of
 from api.parts import Parts, PartsDep
 from api.problems import NotAuthenticated, NotFound, Refused
+from api.roles import SEES_OPERATIONS
+from api.signedin import SignedIn, session_holder
 from api.tokens import session_digest
-from ceremony.trust import Trust
-from records import sessions
-from records.standing import verified_credential
 
 SECURE_COOKIE: Final = "__Host-keyfill_session"
 PLAIN_COOKIE: Final = "keyfill_session"
@@ -52,19 +52,6 @@ class Caller:
     """Where a call comes from: an IPv4 address or an IPv6 network of 64 bits."""
 
     address: str
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """Who holds a session, as their credential entry says now."""
-
-    person: str
-    staff_no: str
-    name: str
-    roles: tuple[Literal["administrator", "auditor"], ...]
-    kid: str
-    number: str = field(repr=False)
-    session_digest: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +127,7 @@ async def anyone(request: Request, parts: PartsDep) -> Caller:
         RateLimited: if that address calls too often.
     """
     caller = Caller(network_of(request.client.host if request.client else None))
-    parts.limits.admit(Scope.ADDRESS, caller.address)
+    await parts.limits.admit(Scope.ADDRESS, caller.address)
     return caller
 
 
@@ -176,6 +163,14 @@ async def _auditor(signed_in: Annotated[SignedIn, Depends(_signed_in)]) -> Signe
     return signed_in
 
 
+async def _operator_or_auditor(
+    signed_in: Annotated[SignedIn, Depends(_signed_in)],
+) -> SignedIn:
+    if not SEES_OPERATIONS & {*signed_in.roles}:
+        raise Refused("not-auditor")
+    return signed_in
+
+
 async def _viewer(
     request: Request,
     request_id: Annotated[str, Depends(known_request_id)],
@@ -196,7 +191,10 @@ async def _viewer(
 
 def still_signed_in(session: Session, parts: Parts, signed_in: SignedIn) -> bool:
     """Whether this session neither ended nor expired, and its credential is still in force."""
-    return session_holder(session, parts.trust, signed_in.session_digest, parts.now()) is not None
+    holder = session_holder(
+        session, parts.trust, parts.session_seal, signed_in.session_digest, parts.now()
+    )
+    return holder is not None
 
 
 RequestIdPath = Annotated[str, Depends(known_request_id)]
@@ -205,15 +203,19 @@ Anyone = Annotated[Caller, Depends(anyone)]
 BySignature = Annotated[Caller, Depends(_by_signature)]
 """Whoever signed the statement in the body (`api.statements` verifies it), or holds its token."""
 BySession = Annotated[SignedIn, Depends(_signed_in)]
-"""An administrator or auditor with a session."""
+"""Someone with a session, whatever their role: what they see is what is theirs."""
 BySessionIfAny = Annotated[SignedIn | None, Depends(_maybe_signed_in)]
 """The signer's session, where a terminal without one may sign too."""
 ByAuditor = Annotated[SignedIn, Depends(_auditor)]
 """An auditor with a session."""
+ByOperatorOrAuditor = Annotated[SignedIn, Depends(_operator_or_auditor)]
+"""An operator or auditor with a session: what operations need, and nothing that proves."""
 ByViewer = Annotated[Viewer, Depends(_viewer)]
 """The terminal of the loading request in the path, or someone with a session."""
 
-AUTHENTICATORS: Final = frozenset({anyone, _by_signature, _signed_in, _auditor, _viewer})
+AUTHENTICATORS: Final = frozenset(
+    {anyone, _by_signature, _signed_in, _auditor, _operator_or_auditor, _viewer}
+)
 """What a route must depend on, one way or another (a test looks)."""
 
 
@@ -231,30 +233,10 @@ async def _session_of(parts: Parts, token: str) -> SignedIn:
     found = await parts.database.run(_find, parts, session_digest(token))
     if found is None:
         raise NotAuthenticated
-    parts.limits.admit(Scope.CREDENTIAL, found.kid)
+    await parts.limits.admit(Scope.CREDENTIAL, found.counted)
     return found
 
 
 def _find(parts: Parts, digest: str) -> SignedIn | None:
     with parts.database.read() as session:
-        return session_holder(session, parts.trust, digest, parts.now())
-
-
-def session_holder(session: Session, trust: Trust, digest: str, now: int) -> SignedIn | None:
-    """Who holds the session of this token digest; None if it ended, or their credential did."""
-    row = sessions.find_valid(session, digest, now)
-    if row is None:
-        return None
-    credential = verified_credential(session, trust, row.person, now=now)
-    if credential is None or credential.key.public_key.kid != row.kid:
-        return None
-    entry = credential.entry
-    return SignedIn(
-        person=entry.person,
-        staff_no=entry.staff_no,
-        name=entry.name,
-        roles=entry.roles,
-        kid=row.kid,
-        number=entry.number,
-        session_digest=digest,
-    )
+        return session_holder(session, parts.trust, parts.session_seal, digest, parts.now())

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from api.authentication import PLAIN_COOKIE, SECURE_COOKIE, SignedIn, session_holder
+from api.authentication import PLAIN_COOKIE, SECURE_COOKIE
 from api.limits import RateLimits, Scope, network_of
 from api.problems import NotAuthenticated, Refused
+from api.sessionseal import SessionSeal
+from api.signedin import SignedIn, session_holder
 from api.tokens import session_digest
 from ceremony.trust import Trust
 from engine.keyring import KeyRing
@@ -53,6 +55,7 @@ class CodecDesk:
         namespace: The one namespace whose payloads are opened.
         database: Sessions are looked up and calls recorded in it.
         trust: Verifies the credential of whoever holds a session.
+        session_seal: Tells the API's own rows of sessions from others'.
         ui_origin: Scheme, host and port of the Temporal UI; its pages alone may ask.
         readers: Auditors, or anyone: development on loopback, where the UI knows nobody.
     """
@@ -61,6 +64,7 @@ class CodecDesk:
     namespace: str
     database: Database
     trust: Trust
+    session_seal: SessionSeal
     ui_origin: str
     readers: Readers = "auditors"
     limits: RateLimits = field(default_factory=lambda: RateLimits(CODEC_RATES))
@@ -89,7 +93,7 @@ class CodecDesk:
         """
         self.check_origin(request)
         address = network_of(request.client.host if request.client else None)
-        self.limits.admit(Scope.ADDRESS, address)
+        await self.limits.admit(Scope.ADDRESS, address)
         if request.headers.get("x-namespace", self.namespace) != self.namespace:
             raise Refused("wrong-namespace")
         if self.readers == "anyone":
@@ -102,7 +106,7 @@ class CodecDesk:
             raise NotAuthenticated
         if "auditor" not in found.roles:
             raise Refused("not-auditor")
-        self.limits.admit(Scope.CREDENTIAL, found.kid)
+        await self.limits.admit(Scope.CREDENTIAL, found.counted)
         return Reader(found)
 
     async def note(self, reader: Reader, detail: Mapping[str, Any]) -> None:
@@ -122,7 +126,7 @@ class CodecDesk:
 
     def _find(self, digest: str) -> SignedIn | None:
         with self.database.read() as session:
-            return session_holder(session, self.trust, digest, int(self.clock()))
+            return session_holder(session, self.trust, self.session_seal, digest, int(self.clock()))
 
     def _write(self, reader: Reader, detail: Mapping[str, Any]) -> None:
         with self.database.write() as session:

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from temporalio.api.common.v1 import Payload, Payloads
 
-from api.codecaccess import PAYLOADS_READ, CodecDesk
+from api.codecaccess import CodecDesk
 from api.limits import RateLimited
 from api.problems import ApiProblem, BodyTooLarge, Malformed, TooMany, Unavailable, document
 from engine.payloadcodec import (
@@ -32,6 +32,7 @@ from engine.payloadcodec import (
     open_sealed,
 )
 from records.failures import DatabaseUnavailable
+from telemetry.fields import StaffNo
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_PAYLOADS: Final = 1000
@@ -67,8 +68,10 @@ def build_codec_app(desk: CodecDesk) -> Starlette:
             "refused": sum(one.refused for one in shown),
         }
         await desk.note(reader, detail)
-        said = {"event": PAYLOADS_READ, "reader": reader.actor, **detail}
-        _log.info("%s", json.dumps(said, sort_keys=True))
+        _log.info(
+            "payloads-read: %(payloads)d of %(workflows)s by %(reader)s, %(refused)d refused",
+            {"reader": StaffNo(reader.actor or "anyone"), **detail},
+        )
         return JSONResponse({"payloads": [MessageToDict(one.payload) for one in shown]})
 
     async def preflight(request: Request) -> Response:

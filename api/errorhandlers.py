@@ -1,7 +1,6 @@
 """Errors become documents here and nowhere else: typed ones, the framework's, the unforeseen."""
 
 import logging
-import traceback
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -18,8 +17,9 @@ from api.pages.errors import answer
 from api.pages.visitors import SignInFirst
 from api.problems import ApiProblem, Malformed, TooMany, Unavailable, document
 from records.failures import DatabaseUnavailable, Unstorable
+from telemetry.fields import Frames
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger("keyfill.api")
 
 _STATUS_CODES: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -156,7 +156,9 @@ class UnexpectedErrors:
         try:
             await self._app(scope, receive, note)
         except Exception as error:  # noqa: BLE001 - the last one before the server
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            _LOG.error("unexpected %s\n%s", type(error).__qualname__, frames)
+            _log.error(
+                "unexpected %(error)s at %(frames)s",
+                {"error": type(error), "frames": Frames(error.__traceback__)},
+            )
             if not started:
                 await _unexpected(scope)(scope, receive, send)

@@ -115,13 +115,14 @@ class Evidence(BaseModel):
     events: list[Event]
 
 
-def record_of(row: LoadingRequestRow) -> LoadingRecord:
-    """What an auditor sees of a loading request."""
-    return LoadingRecord(
+def record_of(row: LoadingRequestRow, *, proofs: bool = True) -> LoadingRecord:
+    """What an auditor sees of a loading request; without proofs, what an operator sees."""
+    record = LoadingRecord(
         first_administrator=row.first_staff_no,
         second_administrator=row.second_staff_no,
         **row.model_dump(include=set(LoadingRecord.model_fields)),
     )
+    return record if proofs else record.model_copy(update={"kcv": None})
 
 
 def events_of(session: Session, request_id: str) -> list[Event]:

@@ -10,7 +10,9 @@ from fastapi import Depends, Request
 from api.ceremonies import Ceremonies
 from api.limits import RateLimits
 from api.metrics import Metrics
+from api.oidc import OpenIdConnect
 from api.pace import STEP_SECONDS
+from api.sessionseal import SessionSeal
 from api.smscallbacks import SmsCallbacks
 from api.streams import Streams
 from api.temporalui import TemporalUi
@@ -28,7 +30,8 @@ class Parts:
 
     `clock` gives Unix seconds. `wait_seconds` is how long a call waits for a verdict before it
     answers 202. `sms_callbacks` is None where no SMS provider reports, `temporal_ui` where no
-    browser can reach Temporal's. `refusal_step` is the pace of refusals in seconds (`api.pace`).
+    browser can reach Temporal's, `openid` where there is no OpenID provider. `refusal_step` is the
+    pace of refusals in seconds (`api.pace`).
     """
 
     database: Database
@@ -36,10 +39,12 @@ class Parts:
     ceremonies: Ceremonies
     trust: Trust
     tokens: Tokens
+    session_seal: SessionSeal
     qr: QrSeal
     edge: EdgeSeal
     sms_callbacks: SmsCallbacks | None = None
     temporal_ui: TemporalUi | None = None
+    openid: OpenIdConnect | None = None
     limits: RateLimits = field(default_factory=RateLimits)
     metrics: Metrics = field(default_factory=Metrics)
     streams: Streams = field(default_factory=Streams)

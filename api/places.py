@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from sqlmodel import Session
 
-from api.authentication import SignedIn
 from api.enrolled import Signed
 from api.problems import NotAuthenticated, NotFound, Refused
+from api.signedin import SignedIn
 from ceremony.reasons import Reason
 from ceremony.statements import RequestBound
 from records import projection

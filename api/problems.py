@@ -186,6 +186,8 @@ _MALFORMED: Final = frozenset(
 _UNAUTHENTIC: Final = frozenset(
     {Reason.UNKNOWN_KEY, Reason.BAD_SIGNATURE, Reason.WRONG_ALGORITHM, Reason.PASSKEY_REFUSED}
 )
+# The signature holds: only its signer is told, of a key of their own.
+_KEY_REFUSED: Final = frozenset({Reason.PASSKEY_REQUIRED, Reason.PASSKEY_NOT_DEVICE_BOUND})
 _EXPIRED: Final = frozenset({Reason.STATEMENT_EXPIRED, Reason.APPROVAL_EXPIRED, Reason.QR_EXPIRED})
 
 
@@ -195,6 +197,8 @@ def statement_problem(reason: Reason) -> ApiProblem:
         return Malformed(reason)
     if reason in _UNAUTHENTIC:
         return NotAuthenticated(reason=reason)
+    if reason in _KEY_REFUSED:
+        return Refused(reason)
     return NotAuthenticated(reason)
 
 

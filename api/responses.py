@@ -46,6 +46,7 @@ STATEMENT: Final = {
 }
 BY_CHALLENGE: Final = {401: ("challenge-refused",)}
 BY_CLOCK: Final = {401: ("stale",)}
+APPROVAL_KEY: Final = {403: ("passkey-required", "passkey-not-device-bound")}
 IN_PLACE: Final = {403: ("wrong-request", "wrong-terminal"), 404: ("not-found",)}
 STAGED: Final = {409: ("wrong-stage",)}
 

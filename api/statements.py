@@ -37,7 +37,7 @@ from ceremony.statements import (
     RequestPayload,
     request_id_of,
 )
-from ceremony.verification import StatementError
+from ceremony.verification import StatementError, peek
 from records import credentialentries, projection, submissions, verdicts
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
@@ -121,7 +121,10 @@ async def take_in(parts: Parts, caller: Caller, text: str, intake: Intake[P, T])
     except CeremonyClosed:
         wait, closed = 0.0, True
     try:
-        answer = await parts.watcher.wait_for(partial(_answer, submission.digest, intake), wait)
+        look = partial(_answer, submission.digest, intake)
+        # Its verdict, and for a receipt what becomes of the request afterwards.
+        about = submission.digest, submission.request_id
+        answer = await parts.watcher.wait_for(look, wait, about=about)
     except ApiProblem:
         # The ceremony refused it: the workflow has audited that.
         parts.metrics.statements.labels(kind, "refused").inc()
@@ -141,19 +144,31 @@ async def authenticated(parts: Parts, caller: Caller, text: str, expected: type[
     """Verify a statement by an enrolled key, and count it against its signer.
 
     Raises:
-        ApiProblem: 400 or 401; the audit trail has the reason.
+        ApiProblem: 400 or 401, or 403 for a key that may not approve; the audit trail has the
+            reason.
         RateLimited: the signer sends too many.
     """
     try:
         signed = await parts.database.run(_signed, parts, text, expected)
     except StatementError as error:
-        await note_refused(parts, caller, Refusal(KIND_OF[expected], error.reason))
+        refusal = Refusal(
+            KIND_OF[expected], error.reason, kid=error.signed_by, claimed=_claimed(text)
+        )
+        await note_refused(parts, caller, refusal)
         raise statement_problem(error.reason) from None
     if signed.terminal_no is not None:
-        parts.limits.admit(Scope.TERMINAL, signed.terminal_no)
+        await parts.limits.admit(Scope.TERMINAL, signed.terminal_no)
     else:
-        parts.limits.admit(Scope.CREDENTIAL, signed.statement.kid)
+        await parts.limits.admit(Scope.CREDENTIAL, signed.statement.kid)
     return signed
+
+
+def _claimed(text: str) -> str | None:
+    """The key that a statement says it is by; None if it says nothing legible."""
+    try:
+        return peek(text).kid
+    except StatementError:
+        return None
 
 
 def check_fresh(parts: Parts, signed: Signed[Any]) -> None:

@@ -4,15 +4,19 @@ Whoever writes to Temporal can forge any of them. So they name statements by dig
 assert a fact; whoever receives one loads the statement and verifies it.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from ceremony.keyexport import ExportProblem, ExportState
 from ceremony.keylife import KeyState
 from ceremony.reasons import Reason
+from ceremony.revocations import Subject
 from ceremony.stages import Stage
 from ceremony.state import CeremonyState, Verdict
+
+NOT_ASKED: Final = "not-asked"
+"""What sending an SMS code answers if its administrator did not ask the API for it."""
 
 
 class Message(BaseModel):
@@ -162,9 +166,19 @@ class SyncRefusal(Message):
     reason: Reason
 
 
+class ChangeOrder(Message):
+    """Starts the change of a registry entry that has to wait: its digest, and whom it is about."""
+
+    subject: Subject
+    name: str
+    digest: str
+
+
 class SyncReport(Message):
     """What a synchronisation did; at most the first 1000 refusals are listed.
 
+    `waiting` counts the terminals that this run gave other administrators, `changes` are all
+    changes that wait, of terminals and of persons: whoever gets this starts them again.
     `ended` are the terminals whose open loading request was told of the change. `stopped` is why
     the whole run was refused, in which case nothing was changed.
     """
@@ -177,6 +191,8 @@ class SyncReport(Message):
     refused: tuple[SyncRefusal, ...] = ()
     ended: tuple[str, ...] = ()
     stopped: Reason | None = None
+    waiting: int = 0
+    changes: tuple[ChangeOrder, ...] = ()
 
 
 RegistryPart = Literal["revocations", "persons", "terminals"]
@@ -211,6 +227,59 @@ class RevocationNoted(Message):
     """The key worker's answer: it remembers the revocation, or why it does not."""
 
     refused: Reason | None = None
+
+
+class ChangeNote(Message):
+    """Show the key worker a change: the entry's digest, and whom it is about. It loads the rest."""
+
+    subject: Subject
+    name: str
+    digest: str
+
+
+class ChangeNoted(Message):
+    """The key worker's answer: when the change takes effect (Unix seconds), or why it never will.
+
+    Neither if it is in effect.
+    """
+
+    effective_at: int | None = None
+    refused: Reason | None = None
+
+
+class ChangeWithdrawn(Message):
+    """The key worker's answer: False for a change that does not wait, or is in effect already."""
+
+    withdrawn: bool
+
+
+class ChangeTime(Message):
+    """Note when the key worker says that a change takes effect (Unix seconds)."""
+
+    digest: str
+    effective_at: int
+
+
+class ChangeEnding(Message):
+    """End a change: put it into effect, or, if the key worker refused it, not."""
+
+    digest: str
+    refused: Reason | None = None
+
+
+ChangeOutcome = Literal["cooling", "effective", "withdrawn", "superseded", "refused"]
+
+
+class ChangeResult(Message):
+    """How a change stands in the records, and for the workflow how it ended.
+
+    `reason` is why it was refused. `tells` is the terminal whose open loading request rests on what
+    was changed, or None.
+    """
+
+    outcome: ChangeOutcome
+    reason: Reason | None = None
+    tells: str | None = None
 
 
 class KeyOrderNote(Message):

@@ -9,6 +9,7 @@ LOADING_REQUEST: Final = "LoadingRequest"
 REGISTRY_SYNC: Final = "RegistrySync"
 REGISTRY_SYNC_ID: Final = "registry-sync"
 REGISTRY_NOTES: Final = "RegistryNotes"
+REGISTRY_CHANGE: Final = "RegistryChange"
 KEY_ORDER: Final = "KeyOrder"
 KEY_EXPORT: Final = "KeyExport"
 KEY_EXPORT_ID: Final = "key-export"
@@ -34,6 +35,11 @@ def registry_notes_id(occasion: str) -> str:
     return f"registry-notes/{occasion}"
 
 
+def registry_change_id(digest: str) -> str:
+    """The workflow id: one for each signed entry that has to wait, whoever starts it."""
+    return f"registry-change/{digest}"
+
+
 def key_order_id(digest: str) -> str:
     """The workflow id: one for each `key-order` statement, whoever brings it and how often."""
     return f"key-order/{digest}"
@@ -47,4 +53,5 @@ SIGNAL_CONFIRMATION: Final = "confirmation_submitted"
 SIGNAL_RECEIPT: Final = "receipt_submitted"
 SIGNAL_CANCELLATION: Final = "cancellation_submitted"
 SIGNAL_REGISTRY_CHANGED: Final = "registry_changed"
+SIGNAL_CHANGE_ENDED: Final = "change_ended"
 QUERY_STATUS: Final = "status"

@@ -10,6 +10,7 @@ before `confirmed` compares it: four digits must not be found by trying. There i
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from ceremony.approvalkeys import ApprovalKeys
 from ceremony.checks import APPLICATION_SECONDS, APPROVAL_SECONDS, CLOCK_SKEW_SECONDS
 from ceremony.codes import CodeBook, EdgeSeal, TypedCode
 from ceremony.eppcertificate import EntryError
@@ -37,7 +38,11 @@ CHECKS: Final = (
     "approval-code",
     "expiry",
 )
-"""What a release record says was checked; `confirmed` grants only if all of it holds."""
+"""What a release record says was checked; `confirmed` grants only if all of it holds.
+
+Where the key worker's own settings demand passkeys for approvals, it says that too, in the words of
+the setting (`ApprovalKeys`).
+"""
 
 P = TypeVar("P", bound=Payload)
 
@@ -93,13 +98,18 @@ class Authorisation:
     decision: Verified[DecisionPayload]
     confirmation: Verified[ConfirmationPayload]
     standing: Standing
+    approvals: ApprovalKeys
 
 
 @dataclass(frozen=True, slots=True)
 class Grant(Authorisation):
     """A proved authorisation: everything verified, nothing taken on trust."""
 
-    checks: tuple[str, ...] = CHECKS
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """What was checked, for the release record."""
+        demanded = () if self.approvals is ApprovalKeys.ANY else (self.approvals.value,)
+        return (*CHECKS, *demanded)
 
 
 def may_release(
@@ -140,7 +150,15 @@ def may_rewrap(
     application = _proved(statements.application, ApplicationPayload, (standing.first.key,), trust)
     decision = _proved(statements.decision, DecisionPayload, (standing.second.key,), trust)
     confirmation = _proved(statements.confirmation, ConfirmationPayload, device, trust)
-    proved = Authorisation(request_id, request, application, decision, confirmation, standing)
+    proved = Authorisation(
+        request_id=request_id,
+        request=request,
+        application=application,
+        decision=decision,
+        confirmation=confirmation,
+        standing=standing,
+        approvals=trust.passkeys.approvals,
+    )
     _check_subject(proved)
     _check_people(proved)
     _check_order(proved, now)
@@ -171,6 +189,7 @@ def confirmed(proved: Authorisation, typed: TypedCode, secrets: ReleaseSecrets) 
         proved.decision,
         confirmation,
         proved.standing,
+        proved.approvals,
     )
 
 

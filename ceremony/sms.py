@@ -77,6 +77,7 @@ class SmsStatus(StrEnum):
     FAILED = "failed"
     UNDELIVERED = "undelivered"
     DELIVERED = "delivered"
+    CAPPED = "capped"
 
 
 _RANK: Final[Mapping[SmsStatus, int]] = MappingProxyType(
@@ -87,6 +88,7 @@ _RANK: Final[Mapping[SmsStatus, int]] = MappingProxyType(
         SmsStatus.FAILED: 3,
         SmsStatus.UNDELIVERED: 3,
         SmsStatus.DELIVERED: 3,
+        SmsStatus.CAPPED: 3,
     }
 )
 

@@ -1,8 +1,8 @@
 """The texts of Keyfill's SMS, in English and Chinese.
 
-Each names the terminal and the first characters of the request_id. English texts are one segment
-of the GSM 7 bit default alphabet. Chinese ones need UCS-2, which leaves a segment 70 characters:
-one segment where the terminal's number is short, never more than two.
+Each about a loading request names the terminal and the first characters of the request_id. English
+texts are one segment of the GSM 7 bit default alphabet. Chinese ones need UCS-2, which leaves a
+segment 70 characters: one segment where the terminal's number is short, never more than two.
 
 One text holds a link, the notice that a review waits, and it holds no code. Who follows a forged
 link of that kind meets a page that cannot use their passkey: it works for one origin only. The
@@ -14,6 +14,7 @@ anyone's page.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, Literal, NewType
 
@@ -50,6 +51,8 @@ class _Phrases:
     approval: str
     ended: str
     endings: Mapping[Stage, str]
+    change_person: str
+    change_terminal: str
     hours: str
     minutes: str
 
@@ -76,6 +79,10 @@ _PHRASES: Final[Mapping[SmsLanguage, _Phrases]] = MappingProxyType(
                     Stage.UNCONFIRMED: "ended without the terminal's proof that the key is in",
                 }
             ),
+            change_person="Keyfill: staff no. {staff_no} gets a new number, key or role on {when}. "
+            "Not expected? Tell an officer at once.",
+            change_terminal="Keyfill: terminal {terminal} gets other administrators on {when}. "
+            "Not expected? Tell an officer at once.",
             hours="{} h",
             minutes="{} min",
         ),
@@ -99,6 +106,10 @@ _PHRASES: Final[Mapping[SmsLanguage, _Phrases]] = MappingProxyType(
                     Stage.UNCONFIRMED: "已结束，但终端未证明密钥已装入",
                 }
             ),
+            change_person="【Keyfill】员工号{staff_no}的号码、密钥或角色将于{when}变更。"
+            "如非您所知，请立即告知安全员。",
+            change_terminal="【Keyfill】终端{terminal}的管理员将于{when}变更。"
+            "如非您所知，请立即告知安全员。",
             hours="{}小时",
             minutes="{}分钟",
         ),
@@ -203,6 +214,42 @@ def ended_text(
         language,
         phrases.ended.format(ending=ending, terminal=terminal_no, ref=_reference(request_id)),
     )
+
+
+def person_change_text(
+    *, staff_no: str, effective_at: int, language: SmsLanguage = "en"
+) -> SmsText:
+    """Tell a person, on the former number and the new one, that their entry is being changed.
+
+    `effective_at` is Unix seconds. It holds no code, and neither number.
+
+    Raises:
+        SmsTextError: a part is too long or cannot be sent.
+    """
+    return _sms(
+        language,
+        _PHRASES[language].change_person.format(staff_no=staff_no, when=_when(effective_at)),
+    )
+
+
+def terminal_change_text(
+    *, terminal_no: str, effective_at: int, language: SmsLanguage = "en"
+) -> SmsText:
+    """Tell an administrator, former or new, that a terminal gets other administrators.
+
+    `effective_at` is Unix seconds. It holds no code.
+
+    Raises:
+        SmsTextError: a part is too long or cannot be sent.
+    """
+    return _sms(
+        language,
+        _PHRASES[language].change_terminal.format(terminal=terminal_no, when=_when(effective_at)),
+    )
+
+
+def _when(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _reference(request_id: str) -> str:

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Annotated, Final, Self
 
 from cryptography import x509
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from ceremony.approvalkeys import ApprovalKeys
 from ceremony.encoding import EncodingError, strict_json
 from ceremony.keys import PASSKEY_ONLY, KeyRefused, PublicKey
 from ceremony.passkeys import PasskeyPolicy
@@ -17,6 +18,8 @@ from ceremony.statements import Name, PublicJwk
 from ceremony.verification import EnrolledKey
 
 MIN_THRESHOLD: Final = 2
+MAX_COOLING_OFF: Final = 7 * 86_400
+"""Seconds; a change that takes longer than a week is not waited for but worked around."""
 
 
 class TrustError(ValueError):
@@ -37,6 +40,10 @@ class Trust(BaseModel):
 
     `audience` is the deployment's name in every statement; `origin` the one web origin
     (scheme, host, port) of QR codes and passkeys; `rp_id` the WebAuthn relying party.
+    `cooling_off_seconds` is how long a change of an administrator waits before it grants anything.
+    What the
+    deployment demands of the keys that sign approvals is a setting of each process, not the
+    file's, and goes wherever the trust goes.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -49,10 +56,17 @@ class Trust(BaseModel):
     officer_threshold: Annotated[int, Field(ge=MIN_THRESHOLD)]
     epp_roots: Annotated[tuple[str, ...], Field(min_length=1)]
     lowest_seq: Annotated[int, Field(ge=0)] = 0
+    cooling_off_seconds: Annotated[int, Field(ge=0, le=MAX_COOLING_OFF)] = 0
+    _approvals: ApprovalKeys = PrivateAttr(default=ApprovalKeys.ANY)
 
     @classmethod
-    def read(cls, text: str | bytes) -> Self:
+    def read(cls, text: str | bytes, *, approvals: ApprovalKeys = ApprovalKeys.ANY) -> Self:
         """Read a trust file's JSON.
+
+        Args:
+            text: the file.
+            approvals: what the keys that sign approvals must be. Whoever verifies approvals reads
+                the file through the settings (`Settings.read_trust`), which say so.
 
         Raises:
             TrustError: if it is malformed, a key is refused, two officers share a key, or fewer
@@ -60,13 +74,15 @@ class Trust(BaseModel):
         """
         try:
             strict_json(text)
-            return cls.model_validate_json(text)
+            trust = cls.model_validate_json(text)
         except EncodingError as error:
             raise TrustError(f"trust file: {error}") from error
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"])
             raise TrustError(f"trust file: {where or 'content'}: {first['msg']}") from None
+        trust._approvals = approvals
+        return trust
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -101,8 +117,8 @@ class Trust(BaseModel):
 
     @property
     def passkeys(self) -> PasskeyPolicy:
-        """Relying party and exact origin for passkeys."""
-        return PasskeyPolicy(rp_id=self.rp_id, origins=(self.origin,))
+        """Relying party and exact origin for passkeys, and which keys may sign approvals."""
+        return PasskeyPolicy(rp_id=self.rp_id, origins=(self.origin,), approvals=self._approvals)
 
 
 def _enrolled(jwk: PublicJwk) -> EnrolledKey:

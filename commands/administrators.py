@@ -22,7 +22,7 @@ from commands.credentials import Enrolment, next_seq, self_signed, store_pending
 from commands.homefolder import HomeFolder
 from commands.opened import database_of, settings_of, trust_of, unix_time
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
-from records import audit, credentialentries, enrolments
+from records import audit, credentialentries, enrolments, registrychanges
 from records.database import Database
 from records.tables.audit_event import ActorKind
 from records.tables.credential_entry import CredentialEntryRow
@@ -145,14 +145,20 @@ def roles(
 
 @app.command("list")
 def list_all(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
-    """List who is enrolled and who waits for the officers. Never a telephone number."""
+    """List who is enrolled, whose change cools off, and who waits for the officers.
+
+    Never a telephone number. `effective_at` is when a change takes effect, as soon as the key
+    worker has said so.
+    """
     with database_of(settings_of(home)) as database, database.read() as session:
         rows = [
             *credentialentries.active_credentials(session),
+            *credentialentries.cooling_credentials(session),
             *credentialentries.pending_credentials(session),
         ]
+        times = {one.digest: one.effective_at for one in registrychanges.cooling(session)}
     for row in rows:
-        shown = _shown(row)
+        shown = {**_shown(row), "effective_at": times.get(row.digest)}
         if as_json:
             write_json(shown)
             continue
@@ -160,6 +166,7 @@ def list_all(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
         typer.echo(
             f"{row.state.value:<8} {row.staff_no:<10} {row.person:<16} {row.name}  "
             f"[{', '.join(shown['roles'])}]  {shown['credential']} until {until}"
+            f"{_from(times.get(row.digest))}"
         )
 
 
@@ -171,8 +178,13 @@ def revoke(person: persons.PersonArgument, home: Home = DEFAULT_HOME) -> None:
     """
     now = unix_time()
     with database_of(settings_of(home)) as database, database.write() as session:
+        # What waits would otherwise bring the person back by itself.
+        waited = credentialentries.withdraw_cooling(session, person, now=now)
         row = credentialentries.current_credential(session, person)
-        if row is None or not credentialentries.revoke_credential(session, row.digest, now=now):
+        revoked = row is not None and credentialentries.revoke_credential(
+            session, row.digest, now=now
+        )
+        if not revoked and not waited:
             leave(Exit.REFUSED, f"{person} has no entry in force.")
         _note(session, "credential-revoked", person, now)
     typer.echo(
@@ -192,6 +204,9 @@ def _enrol(
         except ValidationError as error:
             leave(Exit.USAGE, persons.broken_field(error))
         verified = read_enrolment(envelope, trust, now=now)
+        unfit = settings.approvals.refusal(backup_eligible=verified.backup_eligible)
+        if unfit is not None and "administrator" in enrolment.roles:
+            leave(Exit.REFUSED, f"{enrolment.person} could approve nothing by this key: {unfit}.")
         store_pending(session, verified, now=now)
     return verified.digest
 
@@ -208,6 +223,12 @@ def _entry_in_force(database: Database, trust: Trust, person: str, now: int) -> 
     if entry.credential_id is not None:
         leave(Exit.REFUSED, f"{person} has a passkey: make a new link with these roles.")
     return entry
+
+
+def _from(effective_at: int | None) -> str:
+    if effective_at is None:
+        return ""
+    return f"  from {datetime.fromtimestamp(effective_at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _shown(row: CredentialEntryRow) -> dict[str, Any]:

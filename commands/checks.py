@@ -3,19 +3,23 @@
 A finding says what is so and, if that is not good, what to do about it.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from ceremony.approvalkeys import ApprovalKeys
 from engine.keyring import KeyRing, KeyRingError
 
 SOON_DAYS: Final = 60
 """Certificates take weeks to be issued in a bank."""
+SHORT_COOLING_OFF: Final = 3_600
 MOST_SKEW_SECONDS: Final = 30
 """Statements of administrators count for five minutes; half a minute of error leaves enough."""
 LEAST_RETENTION_DAYS: Final = 1
+MOST_NAMED: Final = 5
+"""Staff numbers in one finding; `keyfill administrators list` has them all."""
 
 _DAY: Final = 86_400
 
@@ -93,6 +97,42 @@ def certificate(name: str, ends: datetime, now: float) -> Finding:
     if left < SOON_DAYS:
         return warning(check, f"Replace it within {left} days: it ends on {day}.")
     return good(check, f"It lasts until {day}.")
+
+
+def cooling_off(seconds: int, *, development: bool) -> Finding:
+    """Whether a change of an administrator can be noticed before it grants anything."""
+    check = "cooling-off time"
+    hours = f"Changes of administrators wait {seconds / 3_600:g} h."
+    if seconds >= SHORT_COOLING_OFF:
+        return good(check, hours)
+    if development:
+        return good(check, f"{hours} This is development.")
+    return warning(check, f"{hours} Give the trust file cooling_off_seconds of 86400.")
+
+
+def approval_keys(demanded: ApprovalKeys, *, development: bool) -> Finding:
+    """Whether only keys that cannot be copied off a device may sign approvals."""
+    check = "approval keys"
+    match demanded:
+        case ApprovalKeys.DEVICE_BOUND_PASSKEYS:
+            return good(check, "Only passkeys that stay on one device may approve.")
+        case ApprovalKeys.PASSKEYS:
+            says = "Passkeys may approve that a cloud keeps copies of."
+        case _:
+            says = "Keys may approve that lie in a file or in a cloud."
+    if development:
+        return good(check, f"{says} This is development.")
+    return warning(check, f"{says} Set KEYFILL_APPROVAL_KEYS to device-bound-passkeys.")
+
+
+def approvers(unfit: Sequence[str]) -> Finding:
+    """Whether every administrator has a key that may approve; `unfit` are staff numbers."""
+    check = "administrators' keys"
+    if not unfit:
+        return good(check, "All of them may approve.")
+    more = len(unfit) - MOST_NAMED
+    named = _names([*unfit[:MOST_NAMED], *([f"{more} more"] if more > 0 else [])])
+    return warning(check, f"They approve nothing with the keys they have: link {named} anew.")
 
 
 def clock(other: str, ahead_seconds: float) -> Finding:

@@ -1,7 +1,6 @@
 """`keyfill codec-server`: lets auditors read sealed payloads in the Temporal UI."""
 
 import contextlib
-import logging
 
 from commands.opened import settings_of
 from commands.options import DEFAULT_HOME, Exit, Home, leave
@@ -16,14 +15,18 @@ def codec_server(home: Home = DEFAULT_HOME) -> None:
     """
     import uvicorn
 
-    from api.codecaccess import CodecDesk, origin_of
+    from api.codecaccess import CODEC_RATES, CodecDesk, origin_of
     from api.codecserver import build_codec_app
+    from api.limits import RateLimits
+    from api.sessionseal import SessionSeal
     from commands.homefolder import HomeError, read_trust
     from engine import processes
     from engine.keyring import KeyRing, KeyRingError
     from engine.transport import is_loopback
     from records.database import Database
     from records.engines import Limits
+    from records.rates import SharedRates
+    from telemetry import logs
 
     settings = settings_of(home, "codec")
     try:
@@ -36,13 +39,17 @@ def codec_server(home: Home = DEFAULT_HOME) -> None:
         leave(Exit.USAGE, "Set KEYFILL_TEMPORAL_UI to the address of the Temporal UI.")
     if settings.codec_readers == "anyone" and not is_loopback(f"{settings.codec_host}:0"):
         leave(Exit.USAGE, "Set KEYFILL_CODEC_READERS to auditors, or listen on loopback only.")
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    logs.set_up("codec", settings.log_level, plain=settings.environment == "development")
     database = Database(settings.database, limits=Limits.of(settings))
     desk = CodecDesk(
-        ring, settings.temporal_namespace, database, trust, origin, settings.codec_readers
+        ring=ring,
+        namespace=settings.temporal_namespace,
+        database=database,
+        trust=trust,
+        session_seal=SessionSeal.of_ring(ring),
+        ui_origin=origin,
+        readers=settings.codec_readers,
+        limits=RateLimits(CODEC_RATES, SharedRates(database), realm="codec"),
     )
     server = uvicorn.Server(
         uvicorn.Config(
@@ -50,6 +57,7 @@ def codec_server(home: Home = DEFAULT_HOME) -> None:
             host=settings.codec_host,
             port=settings.codec_port,
             log_level=settings.log_level,
+            log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=5,

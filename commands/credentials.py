@@ -12,6 +12,7 @@ from sqlmodel import Session
 
 from ceremony.eppcertificate import EntryError
 from ceremony.keys import SigningKey
+from ceremony.messages import ChangeOrder
 from ceremony.reasons import Reason
 from ceremony.registry import (
     VerifiedCredential,
@@ -32,6 +33,11 @@ from records.tables.credential_entry import CredentialState
 from records.turns import Turn, take_turn
 
 RoleName = Literal["administrator", "auditor"]
+_BROUGHT_BACK: Final = (
+    CredentialState.PENDING,
+    CredentialState.COOLING,
+    CredentialState.ACTIVE,
+)
 VALID_SECONDS: Final = 365 * 86_400
 
 
@@ -102,17 +108,23 @@ def merged(stored: str, signed: str, trust: Trust) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """What became of a counter-signed entry: active, or why not; `missing` officers if pending."""
+    """What became of a counter-signed entry: active, or why not; `missing` officers if pending.
+
+    `change` starts the wait of one that has all signatures and is not active before its time.
+    """
 
     person: str
     staff_no: str
     active: bool
     missing: int = 0
     refused: Reason | None = None
+    change: ChangeOrder | None = None
 
 
 def activate(session: Session, envelope: str, trust: Trust, *, now: int) -> Activation:
-    """Bring new signatures of a pending entry in, and make it active if there are enough.
+    """Bring new signatures of a pending entry in; with enough of them it is active, or waits.
+
+    It waits where the trust file has a cooling-off time. Until then the person has the former one.
 
     Raises:
         EntryError: if the enrolment itself does not verify, or is not pending here.
@@ -120,9 +132,9 @@ def activate(session: Session, envelope: str, trust: Trust, *, now: int) -> Acti
     take_turn(session, Turn.PERSONS)
     enrolment = read_enrolment(envelope, trust, now=now)
     row = credentialentries.credential_entry(session, enrolment.digest)
-    if row is None or row.state not in (CredentialState.PENDING, CredentialState.ACTIVE):
+    if row is None or row.state not in _BROUGHT_BACK:
         raise EntryError(Reason.REGISTRY_INCOMPLETE)
-    person, staff_no = row.person, row.staff_no
+    person, staff_no, before = row.person, row.staff_no, row.state
     together = merged(row.envelope, envelope, trust)
     credentialentries.add_signatures(session, enrolment.digest, together)
     try:
@@ -135,14 +147,24 @@ def activate(session: Session, envelope: str, trust: Trust, *, now: int) -> Acti
     revoked = revocations.highest_of(session, trust, Subject.PERSON, person)
     if verified.entry.seq <= revoked.get(person, -1):
         return Activation(person, staff_no, False, refused=Reason.ENTRY_REVOKED)
+    waits = trust.cooling_off_seconds > 0 and before is not CredentialState.ACTIVE
     try:
-        active = credentialentries.activate_credential(session, verified.digest, envelope=together)
+        if waits:
+            credentialentries.cool_credential(session, verified.digest, envelope=together, now=now)
+        else:
+            credentialentries.activate_credential(session, verified.digest, envelope=together)
     except seq.StaleEntry:
         return Activation(person, staff_no, False, refused=Reason.SEQ_LOWERED)
     except credentialentries.CredentialTaken:
         return Activation(person, staff_no, False, refused=Reason.SAME_CREDENTIAL)
-    _note(session, "credential-activated", verified, now, officers_of(together, trust))
-    return Activation(person, staff_no, active)
+    officers = officers_of(together, trust)
+    if not waits:
+        _note(session, "credential-activated", verified, now, officers)
+        return Activation(person, staff_no, True)
+    if before is CredentialState.PENDING:
+        _note(session, "credential-change-begun", verified, now, officers)
+    change = ChangeOrder(subject=Subject.PERSON, name=person, digest=verified.digest)
+    return Activation(person, staff_no, False, change=change)
 
 
 def counter_signed(envelope: str, keys: Sequence[SigningKey], trust: Trust, *, now: int) -> str:

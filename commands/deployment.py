@@ -32,7 +32,7 @@ WORKER_READY: Final = "worker ready"
 
 _ROLE_SECRETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        "api": frozenset({*HELD_BY["api"], "twilio_auth_token"}),
+        "api": frozenset({*HELD_BY["api"], "twilio_auth_token", "oidc_client_secret"}),
         "ceremony": frozenset(
             {*HELD_BY["ceremony"], "outbox_key", "twilio_auth_token", "backoffice_token"}
         ),

@@ -12,11 +12,14 @@ from sqlalchemy import text
 
 from ceremony.trust import Trust, TrustError
 from commands import checks
+from commands.approvers import unfit_approvers
 from commands.checks import Finding
 from commands.opened import running_at
+from commands.openid import openid_findings
 from commands.reaching import answers, temporal_findings, transport_findings
 from holdings import HELD_BY, Role
 from records import migration
+from records.database import Database
 from records.engines import Use, open_engine
 from records.failures import DatabaseUnavailable, translated
 from settings import Settings, SettingsError
@@ -65,6 +68,9 @@ class Examination:
             for finding in transport_findings(settings, self.clock):
                 yield finding
             async for finding in temporal_findings(settings, self.clock):
+                yield finding
+        if "api" in roles:
+            async for finding in openid_findings(self.home):
                 yield finding
         for name, url in self._servers(settings):
             yield await answers(name, url)
@@ -118,7 +124,10 @@ class Examination:
             yield checks.bad("trust file", f"Mend {path}: {error}.")
             return
         yield checks.good("trust file", f"{len(trust.officers)} officers, origin {trust.origin}.")
-        yield checks.trust_file_mode(mode, development=settings.environment == "development")
+        development = settings.environment == "development"
+        yield checks.trust_file_mode(mode, development=development)
+        yield checks.approval_keys(settings.approvals, development=development)
+        yield checks.cooling_off(trust.cooling_off_seconds, development=development)
         for root in trust.roots:
             name = root.subject.rfc4514_string()
             yield checks.certificate(f"EPP root {name}", root.not_valid_after_utc, self.clock())
@@ -188,11 +197,23 @@ class Examination:
     def _database(self, settings: Settings) -> Iterator[Finding]:
         url = settings.database
         try:
-            yield checks.schema(migration.current(url), migration.head())
+            schema = checks.schema(migration.current(url), migration.head())
+            yield schema
+            if schema.grade is checks.Grade.GOOD and "operator" in self.roles():
+                yield from self._approvers(settings)
             if not url.startswith("sqlite"):
                 yield checks.clock("the database", database_time(url) - self.clock())
         except DatabaseUnavailable as error:
             yield checks.away("database", f"Start it, or mend KEYFILL_DATABASE_URL: {error}.")
+
+    def _approvers(self, settings: Settings) -> Iterator[Finding]:
+        # A trust file that cannot be read is a finding already.
+        with suppress(SettingsError, TrustError):
+            trust, database = settings.read_trust(), Database(settings.database)
+            try:
+                yield checks.approvers(unfit_approvers(database, trust, now=int(self.clock())))
+            finally:
+                database.close()
 
 
 def settings_of_home(home: Path, role: Role) -> Settings:

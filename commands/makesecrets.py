@@ -34,6 +34,7 @@ RSA_BITS: Final = 3072
 
 _GIVEN: Final = (
     "api/keyfill_twilio_auth_token",
+    "api/keyfill_oidc_client_secret (if people sign in by OpenID Connect: the provider's)",
     "ceremony/keyfill_twilio_auth_token",
     "keys/keyfill_kdh_certificate (certify keys/kdh-request.pem)",
     "keys/keyfill_export_key (if keys are exported: agreed with the back office)",

@@ -2,7 +2,8 @@
 
 `pending` writes what waits to a file; each officer runs `sign` on it, where their key is; `import`
 brings the file back. On a development home `sign --all` does all of it at once. `revoke` takes a
-person's or a terminal's entries away for ever; one officer signs that.
+person's or a terminal's entries away for ever; one officer signs that. Where the trust file has a
+cooling-off time, what is signed waits for it: `waiting` shows it, `withdraw` ends it.
 """
 
 import json
@@ -14,7 +15,7 @@ from sqlmodel import Session
 
 from ceremony.eppcertificate import EntryError
 from ceremony.keys import KeyRefused, SigningKey
-from ceremony.messages import NotesOrder
+from ceremony.messages import ChangeOrder, NotesOrder
 from ceremony.registry import VerifiedCredential, officers_of, read_enrolment
 from ceremony.signing import new_nonce
 from ceremony.signing import sign as sign_statement
@@ -25,6 +26,8 @@ from commands.homefolder import HomeError, HomeFolder
 from commands.officerkeys import OfficerKey, TrustFile, officer_key, signing_trust
 from commands.opened import database_of, settings_of, trust_of, unix_time
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
+from commands.reassignments import is_terminal_entry, signed_terminal
+from commands.registrychanges import start_soon, waiting, withdraw
 from commands.registrynotes import show_soon
 from commands.revocations import bring_in, revoke, tell
 from records import credentialentries
@@ -36,6 +39,8 @@ ORDER_SECONDS: Final = 3_600
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 app.command()(revoke)
+app.command()(waiting)
+app.command()(withdraw)
 
 
 @app.command()
@@ -68,7 +73,11 @@ def sign(
     home: Home = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Sign the enrolments in a file, one by one. Needs no database and no network."""
+    """Sign the entries in a file, one by one. Needs no database and no network.
+
+    Enrolments, as `pending` wrote them; or terminal entries, as the back office signed them, where
+    an EPP certificate, a device key or an administrator of a known terminal changes.
+    """
     if every:
         _sign_all(home, as_json=as_json)
         return
@@ -91,8 +100,9 @@ def import_signed(
 ) -> None:
     """Bring back what officers signed, entries and revocations.
 
-    An entry with enough signatures is active at once; a revocation is for ever as soon as the key
-    worker has been shown it.
+    An entry with enough signatures is active after the cooling-off time; brought in again, a wait
+    that could not begin begins. A revocation is for ever as soon as the key worker has been shown
+    it.
     """
     settings = settings_of(home)
     lines = _lines(file)
@@ -151,40 +161,52 @@ def _sign_all(home: Path, *, as_json: bool) -> None:
 def _bring_in(settings: Settings, envelopes: list[str], *, as_json: bool) -> bool:
     """Bring enrolments in and say what became of each; False if one was refused."""
     states: set[str] = set()
+    changes: list[ChangeOrder] = []
     with database_of(settings) as database:
         trust = trust_of(settings)
         for envelope in envelopes:
             with database.write() as session:
-                outcome = _outcome(session, envelope, trust)
+                outcome, change = _outcome(session, envelope, trust)
+            if change is not None:
+                changes.append(change)
             states.add(outcome["state"])
             tell(outcome, as_json=as_json)
     if "active" in states:
         show_soon(settings, NotesOrder(parts=("persons",)), f"enrolment/{new_nonce()}")
+    start_soon(settings, changes)
     return "refused" not in states
 
 
-def _outcome(session: Session, envelope: str, trust: Trust) -> dict[str, Any]:
+def _outcome(
+    session: Session, envelope: str, trust: Trust
+) -> tuple[dict[str, Any], ChangeOrder | None]:
     try:
         done = activate(session, envelope, trust, now=unix_time())
     except EntryError as error:
-        return {"person": None, "staff_no": None, "state": "refused", "reason": error.reason.value}
-    return {
+        reason = error.reason.value
+        return {"person": None, "staff_no": None, "state": "refused", "reason": reason}, None
+    outcome = {
         "person": done.person,
         "staff_no": done.staff_no,
         "state": _state(done),
         "reason": done.refused.value if done.refused else None,
         "signatures_missing": done.missing or None,
     }
+    return outcome, done.change
 
 
 def _state(done: Activation) -> str:
     if done.active:
         return "active"
+    if done.change is not None:
+        return "cooling"
     return "pending" if done.refused is None else "refused"
 
 
 def _signed_if_wanted(envelope: str, officer: SigningKey, trust: Trust, *, ask: bool) -> str:
     now = unix_time()
+    if is_terminal_entry(envelope):
+        return signed_terminal(envelope, officer, trust, now=now, ask=ask)
     verified = _show(envelope, trust, now, as_json=False)
     if verified is None or (ask and not typer.confirm("Sign this enrolment?")):
         return envelope

@@ -9,7 +9,7 @@ import typer
 from ceremony.stages import OPEN, Stage
 from commands.opened import database_of, settings_of
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
-from records import audit, projection
+from records import alarms, audit, projection
 from records.tables.audit_event import AuditEventRow
 from records.tables.loading_request import LoadingRequestRow
 
@@ -66,6 +66,31 @@ def show(
         actor = f"{event.actor_kind.value} {event.actor or ''}".strip()
         reason = f"  {event.reason}" if event.reason else ""
         typer.echo(f"{_time(event.at)}  {actor:<24} {event.event}{reason}")
+
+
+@app.command("alarms")
+def list_alarms(
+    limit: Annotated[int, typer.Option(min=1, max=MAX_ROWS, help="At most so many.")] = 50,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """List alarms, the newest first: many people's codes tried, SMS that nobody uses, caps met."""
+    with database_of(settings_of(home)) as database, database.read() as session:
+        rows = alarms.latest(session, limit=limit)
+    for row in rows:
+        if as_json:
+            write_json(
+                {
+                    "alarm": row.alarm.value,
+                    "raised_at": row.raised_at,
+                    "seen": row.seen,
+                    "within": row.within,
+                }
+            )
+        else:
+            typer.echo(
+                f"{_time(row.raised_at)}  {row.alarm:<22} {row.seen} within {row.within // 3600} h"
+            )
 
 
 def _request(row: LoadingRequestRow) -> dict[str, Any]:

@@ -182,6 +182,7 @@ def _print(report: SyncReport) -> None:
     counts: dict[str, Any] = {
         "added": report.added,
         "changed": report.changed,
+        "waiting": report.waiting,
         "removed": report.removed,
         "unchanged": report.unchanged,
         "refused": len(report.refused),

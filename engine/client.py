@@ -2,15 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 from temporalio.common import HeaderCodecBehavior
 from temporalio.converter import PayloadCodec
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from engine.converter import data_converter
@@ -74,6 +76,8 @@ async def connect(
     codec: PayloadCodec | None = None,
     wait: timedelta = DEFAULT_WAIT,
     identity: str | None = None,
+    runtime: Runtime | None = None,
+    interceptors: Sequence[Interceptor] = (),
 ) -> Client:
     """Connect to Temporal, trying again while the server comes up.
 
@@ -86,6 +90,8 @@ async def connect(
         wait: Total time before giving up; zero means exactly one attempt.
         identity: What the Web UI shows as the author of this client's calls; by default the
             process id and host name. Never a person or a secret.
+        runtime: The process's own, where its metrics are served; by default the SDK's.
+        interceptors: Of this client's calls and of the workers that it is given to (traces, logs).
 
     Raises:
         TemporalUnavailable: The server did not answer, or lacks the namespace, for all of `wait`.
@@ -96,7 +102,7 @@ async def connect(
     pause = _FIRST_PAUSE_S
     while True:
         try:
-            return await _attempt(target, codec, identity)
+            return await _attempt(target, codec, identity, runtime, interceptors)
         except TemporalUnavailable:
             if time.monotonic() + pause > deadline:
                 raise
@@ -116,7 +122,11 @@ async def check(client: Client, timeout: timedelta = timedelta(seconds=2)) -> No
 
 
 async def _attempt(
-    target: TemporalTarget, codec: PayloadCodec | None, identity: str | None
+    target: TemporalTarget,
+    codec: PayloadCodec | None,
+    identity: str | None,
+    runtime: Runtime | None,
+    interceptors: Sequence[Interceptor],
 ) -> Client:
     try:
         client = await Client.connect(
@@ -127,9 +137,11 @@ async def _attempt(
             tls=target.transport.tls,
             api_key=target.transport.api_key,
             rpc_metadata=target.transport.metadata,
-            # Nothing sends headers; what would, tracing, has to decode them without the codec.
+            interceptors=interceptors,
+            # The only header is the trace's, two ids, which is read without the codec.
             header_codec_behavior=HeaderCodecBehavior.NO_CODEC,
             connect_timeout=_ATTEMPT_TIMEOUT,
+            runtime=runtime,
         )
     except RuntimeError as error:
         # The SDK has no narrower type for a refused or timed-out connection.

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from errno import errorcode
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +48,10 @@ async def _beat(file: Path, check: Callable[[], Awaitable[None]], every: float) 
             await check()
             file.touch()
         except (TemporalUnavailable, RPCError) as error:
-            _log.warning("no sign of life: %s", type(error).__name__)
+            _log.warning("no sign of life: %(error)s", {"error": type(error)})
         except OSError as error:
-            _log.error("cannot touch %s: %s", file, error.strerror)
+            _log.error(
+                "cannot touch %(file)s: %(errno)s",
+                {"file": file, "errno": errorcode.get(error.errno or 0)},
+            )
         await asyncio.sleep(every)

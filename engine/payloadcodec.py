@@ -20,7 +20,7 @@ lost.
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -170,6 +170,8 @@ class SealingCodec(PayloadCodec, WithSerializationContext):
 
     ring: KeyRing = field(repr=False)
     place: Place | None = None
+    unopened: Callable[[bool], None] | None = field(default=None, repr=False, compare=False)
+    """Told of every payload that is not opened: whether its key is unknown."""
 
     def with_context(self, context: SerializationContext) -> "SealingCodec":
         """The codec for the payloads of one workflow, or of an activity that it started."""
@@ -177,8 +179,8 @@ class SealingCodec(PayloadCodec, WithSerializationContext):
             case WorkflowSerializationContext() | ActivitySerializationContext():
                 workflow_id = context.workflow_id
                 place = Place.of(context.namespace, workflow_id) if workflow_id else None
-                return SealingCodec(self.ring, place)
-        return SealingCodec(self.ring)
+                return SealingCodec(self.ring, place, self.unopened)
+        return SealingCodec(self.ring, unopened=self.unopened)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Seal each payload.
@@ -203,19 +205,28 @@ class SealingCodec(PayloadCodec, WithSerializationContext):
         try:
             return open_sealed(self.ring, place, payload)
         except PayloadRefused as error:
-            _log.warning("%s: a payload of %s was refused", error.refusal, place.workflow_id)
+            self._tell(key_unknown=False)
+            _log.warning(
+                "%(reason)s: a payload of %(workflow_id)s was refused",
+                {"reason": error.refusal, "workflow_id": place.workflow_id},
+            )
             return Payload(
                 metadata={"encoding": REFUSED_ENCODING.encode()}, data=error.refusal.encode()
             )
         except PayloadKeyUnknown as error:
-            # Given to the log in quotes: a forger chooses the id.
+            self._tell(key_unknown=True)
+            # In quotes: a forger chooses the id.
             _log.error(
-                "payload-key-unknown: %r, in a payload of %s. Give this process that key, or, if "
-                "it is not one of this deployment, put <id>:refused into keyfill_payload_keys",
-                error.key_id,
-                place.workflow_id,
+                "payload-key-unknown: '%(key_id)s', in a payload of %(workflow_id)s. Give this "
+                "process that key, or, if it is not one of this deployment, put <id>:refused into "
+                "keyfill_payload_keys",
+                {"key_id": error.key_id, "workflow_id": place.workflow_id},
             )
             raise
+
+    def _tell(self, *, key_unknown: bool) -> None:
+        if self.unopened is not None:
+            self.unopened(key_unknown)
 
     def _known_place(self) -> Place:
         if self.place is None:
@@ -246,13 +257,19 @@ class RefusedPayloads(EncodingPayloadConverter):
         raise PayloadRefused(payload.data[:64].decode(errors="replace"))
 
 
-def codec_of(payload_keys: str | None) -> SealingCodec | None:
+def codec_of(
+    payload_keys: str | None, unopened: Callable[[bool], None] | None = None
+) -> SealingCodec | None:
     """The codec of a deployment's secret `payload_keys`; None without one, as in development.
+
+    `unopened` is told of every payload that is not opened: whether its key is unknown.
 
     Raises:
         KeyRingError: if the secret cannot be used.
     """
-    return None if payload_keys is None else SealingCodec(KeyRing.read(payload_keys))
+    if payload_keys is None:
+        return None
+    return SealingCodec(KeyRing.read(payload_keys), unopened=unopened)
 
 
 def _split(data: bytes) -> tuple[str, bytes, bytes, bytes]:

@@ -40,6 +40,10 @@ class Archive(Protocol):
         """The envelope in force for a terminal, whatever became of its administrators."""
         ...
 
+    def entry(self, subject: Subject, digest: str) -> str | None:
+        """The envelope of this digest, unless it waits for signatures or was withdrawn."""
+        ...
+
     def newest(self, subject: Subject, after: str, limit: int) -> list[tuple[str, int]]:
         """Names and highest `seq` in the index, of the next subjects by name."""
         ...

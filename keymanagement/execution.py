@@ -74,7 +74,10 @@ class OrderExecution:
             )
         )
         if begun.done_at is None:
-            _log.warning("officers order %s for the key of %s", order.act.value, order.request_id)
+            _log.warning(
+                "officers order %(act)s for the key of %(request_id)s",
+                {"act": order.act, "request_id": order.request_id},
+            )
             if order.act is KeyAct.DESTROY:
                 self._manager.forget(KeyBinding(order.terminal_no, order.request_id))
         return self._journal.finish_order(order.digest, now)

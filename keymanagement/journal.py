@@ -10,7 +10,6 @@ A crash between intent and outcome leaves an intent without a key: nothing went 
 call makes the key. Methods block for as long as the disk does; call them off the event loop.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Self
 
@@ -24,7 +23,6 @@ from keymanagement.journalerrors import (
 )
 from keymanagement.journalfile import JournalFile
 from keymanagement.journalrows import (
-    ENTRIES,
     KEYS,
     RELEASES,
     TABLES,
@@ -36,25 +34,21 @@ from keymanagement.journalrows import (
     KeyState,
     NewKey,
     NewToken,
-    Observed,
     ReleaseIntent,
-    Reliance,
-    Revoked,
     Settlement,
-    Sighting,
     row_of,
 )
 from keymanagement.kcvseal import KcvSeal
 from keymanagement.ordering import begin_order, finish_order, retired_beside
 from keymanagement.orderrows import KEY_ORDERS, CarriedOrder, OrderIntent
-from keymanagement.reliance import observe, rely_on, require_own_epp_key, revoke
+from keymanagement.registryjournal import RegistryJournal
 from keymanagement.renewal import RenewalPlace, Renewed, RenewKey, renew
 from keymanagement.settling import active_of, settle
 
 MOST_REWRAPS: Final = 3
 
 
-class Journal:
+class Journal(RegistryJournal):
     """The journal of one key worker; safe for threads and for several processes on one host."""
 
     def __init__(self, path: Path, kek: bytes, *previous: bytes, create: bool = False) -> None:
@@ -71,7 +65,7 @@ class Journal:
             KekInvalid: if the KEK is not 32 bytes.
         """
         self._kcvs = KcvSeal(kek, *previous)
-        self._file = JournalFile(path, kek, TABLES, create=create, previous=previous)
+        super().__init__(JournalFile(path, kek, TABLES, create=create, previous=previous))
 
     def __enter__(self) -> Self:
         """Hold the journal for a block."""
@@ -283,55 +277,6 @@ class Journal:
         """Return the retired keys of a request's terminal, oldest first."""
         with self._file.transaction(write=False):
             return retired_beside(self._file, request_id)
-
-    def rely_on(self, entries: Iterable[Reliance], *, releasing: bool = False) -> None:
-        """Remember the registry entries of one release or settlement, all of them or none.
-
-        A release, which gives out a key, asks that the EPP's key be no other terminal's too.
-
-        Raises:
-            EntryRevoked: if an officer's revocation took one of them away.
-            EntryRolledBack: if a higher `seq` of one of them was relied on or shown before.
-            EntryForked: if another entry of the same `seq` was.
-            EppKeyForeign: when releasing, if another terminal holds a terminal's EPP key.
-        """
-        with self._file.transaction():
-            for entry in entries:
-                rely_on(self._file, entry)
-                if releasing:
-                    require_own_epp_key(self._file, entry)
-
-    def observe(self, sightings: Iterable[Sighting]) -> Observed:
-        """Remember each entry that was shown, if none of its `seq` or a higher one is known.
-
-        The caller has verified their signatures. One that is refused keeps no other from being
-        remembered.
-        """
-        with self._file.transaction():
-            return observe(self._file, sightings)
-
-    def revoke(self, revoked: Revoked) -> bool:
-        """Remember what a revocation takes away; a lower one never lowers a higher one.
-
-        The caller has verified it. Gives whether it took anything more away.
-        """
-        with self._file.transaction():
-            return revoke(self._file, revoked)
-
-    def known_seqs(self, kind: str, names: Iterable[str]) -> dict[str, int]:
-        """The highest `seq` known of each of these subjects; those never seen are left out."""
-        with self._file.transaction(write=False):
-            rows = [self._file.get(ENTRIES, kind=kind, name=name) for name in names]
-        return {str(row["name"]): int(row["seq"]) for row in rows if row is not None}
-
-    def known_identity(self, kind: str, name: str) -> str | None:
-        """Return the identity digest last relied on or shown, or None for a subject never seen.
-
-        A caller that sees another identity without an officer's signature refuses the entry.
-        """
-        with self._file.transaction(write=False):
-            row = self._file.get(ENTRIES, kind=kind, name=name)
-        return None if row is None else str(row["identity_digest"])
 
     def wrong_codes(self, request_id: str) -> int:
         """Tell how many wrong codes the key worker was shown for a request."""

@@ -75,6 +75,24 @@ class EntryRevoked(EntryRefused):
     reason = Reason.ENTRY_REVOKED
 
 
+class EntryCooling(EntryRefused):
+    """The entry is a change of administrators, and its cooling-off time is not over."""
+
+    reason = Reason.COOLING_OFF
+
+
+class EntryWithdrawn(EntryRefused):
+    """The change was withdrawn before it took effect; only a higher `seq` counts again."""
+
+    reason = Reason.ENTRY_WITHDRAWN
+
+
+class AssignmentChanged(EntryRefused):
+    """A known terminal got other administrators, and too few officers signed that."""
+
+    reason = Reason.OFFICERS_MISSING
+
+
 class EppKeyForeign(EntryRefused):
     """Another terminal holds this EPP key, by the newest entry that the journal knows of it."""
 

@@ -15,12 +15,13 @@ import hmac
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from keymanagement.journalerrors import (
     JournalConflict,
@@ -31,10 +32,12 @@ from keymanagement.journalerrors import (
 from keymanagement.subkeys import derive
 
 Row = Mapping[str, Any]
+Told = Callable[[Literal["read", "write"], float], None]
+"""Whoever is told of each transaction: what it did, and the seconds with its wait for the lock."""
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """2 added revocations and code tries, 3 EPP keys, unique keys,
-key orders and duplicates; a journal of a former version
+key orders and duplicates, 4 changes and assignments; a journal of a former version
 is brought up when it is opened. What it released before is in none of the new tables."""
 BUSY_SECONDS: Final = 15
 
@@ -127,6 +130,7 @@ class JournalFile:
         self._former_keys = tuple(derive(one, "journal-mac") for one in previous)
         self._tables = tables
         self._lock = threading.Lock()
+        self._told: Told | None = None
         if create:
             # made before SQLite opens it, which then gives its -wal and -shm the same mode
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -146,6 +150,10 @@ class JournalFile:
         with self._lock:
             self._connection.close()
 
+    def observe(self, told: Told) -> None:
+        """Have somebody told of every transaction from now on."""
+        self._told = told
+
     @contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[None]:
         """Hold the connection for one transaction: all of it or nothing.
@@ -158,15 +166,20 @@ class JournalFile:
             JournalConflict: if a row would break a rule of uniqueness.
             JournalCorrupt: if the file is damaged.
         """
-        with self._lock, _typed_errors():
-            self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        started = time.perf_counter()
+        try:
+            with self._lock, _typed_errors():
+                self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+                try:
+                    yield
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    raise
+        finally:
+            if self._told is not None:
+                self._told("write" if write else "read", time.perf_counter() - started)
 
     def find(self, table: Table, where: str, **values: object) -> list[Row]:
         """Return the rows of a constant condition with named parameters, each MAC verified.

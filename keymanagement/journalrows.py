@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from ceremony.keylife import KeyState as KeyState  # noqa: PLC0414 - for callers
+from keymanagement.changerows import ASSIGNMENTS, CHANGES
 from keymanagement.journalfile import Row, Table
 from keymanagement.orderrows import KEY_ORDERS
 from keymanagement.port import KeyAlgorithm, KeyToken
@@ -127,6 +128,8 @@ TABLES: Final = (
     UNIQUE_KEYS,
     KEY_ORDERS,
     DUPLICATES,
+    CHANGES,
+    ASSIGNMENTS,
 )
 
 
@@ -256,6 +259,8 @@ class Reliance:
     digest, `identity_digest` digests what only an officer may change: a terminal's EPP
     certificate and device key, a person's key. `epp_key` is SHA-256 over a terminal's EPP key
     (SubjectPublicKeyInfo), empty for a person: one key in two certificates is one key.
+    `assignment_digest` digests a terminal's two administrators, empty for a person;
+    `may_reassign` says that enough officers signed the entry for others to follow them.
     """
 
     kind: str
@@ -264,6 +269,8 @@ class Reliance:
     digest: str
     identity_digest: str
     epp_key: str = ""
+    assignment_digest: str = ""
+    may_reassign: bool = False
 
 
 @dataclass(frozen=True, slots=True)

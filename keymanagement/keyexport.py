@@ -71,8 +71,11 @@ class KeyExport:
         binding = KeyBinding(release.terminal_no, command.request_id)
         try:
             exported = self._exporter.export(held.host_block, held.algorithm, binding)
-        except HostCopyInvalid as error:
-            _log.error("key of request %s is not exported: %s", command.request_id, error)
+        except HostCopyInvalid:
+            _log.exception(
+                "key of request %(request_id)s is not exported",
+                {"request_id": command.request_id},
+            )
             return ExportOutcome(refused=ExportProblem.HOST_COPY_INVALID)
         digest = self._archive.publish_export(
             release.terminal_no, held, exported, int(self._clock())
@@ -81,7 +84,10 @@ class KeyExport:
         if not _is_proved(self._journal.key_of(command.request_id)):
             return self._withdrawn(command.request_id)
         if digest == exported.digest:
-            _log.info("key of request %s exported as block %s", command.request_id, digest)
+            _log.info(
+                "key of request %(request_id)s exported as block %(digest)s",
+                {"request_id": command.request_id, "digest": digest},
+            )
         return ExportOutcome(block_digest=digest)
 
     def _withdrawn(self, request_id: str) -> ExportOutcome:

@@ -31,7 +31,7 @@ from ceremony.state import CONFIRMATION_TRIES
 from ceremony.trust import Trust
 from keymanagement.archive import Archive
 from keymanagement.case import statements_for
-from keymanagement.entries import rely_on_standing
+from keymanagement.entries import recall_assignment, rely_on_standing
 from keymanagement.journal import Journal
 from keymanagement.journalerrors import DuplicateKey
 from keymanagement.journalrows import (
@@ -110,7 +110,10 @@ class KeyRelease:
             return ReleaseOutcome(refused=refusal.reason)
         except DuplicateKey as error:
             # Chance does not do that: a generator repeats itself, or somebody feeds it.
-            _log.critical("the key of %s was made before, for %s", command.request_id, error.first)
+            _log.critical(
+                "the key of %(request_id)s was made before, for %(first_request_id)s",
+                {"request_id": command.request_id, "first_request_id": error.first},
+            )
             self._archive.publish_duplicate(
                 command.request_id, command.terminal_no, error.first, self._now()
             )
@@ -149,7 +152,8 @@ class KeyRelease:
         require_transport(algorithm, grant.standing.terminal.epp.public_key)
         self._require_explained(grant, released=held is not None)
         heed_revocations(self._trust, self._journal, self._archive, grant.standing.terminal)
-        rely_on_standing(self._journal, grant.standing)
+        recall_assignment(self._journal, self._archive, command.terminal_no)
+        rely_on_standing(self._journal, grant.standing, self._trust, now=self._now())
         if held is None:
             held, issued = self._make(grant, rule, token_format)
             if issued.confirmation_digest == command.confirmation:

@@ -14,7 +14,7 @@ from ceremony.statements import ReceiptPayload
 from ceremony.trust import Trust
 from ceremony.verification import StatementError, Verified, verify
 from keymanagement.archive import Archive
-from keymanagement.entries import rely_on_terminal
+from keymanagement.entries import recall_assignment, rely_on_terminal
 from keymanagement.journal import Journal
 from keymanagement.journalerrors import JournalConflict, KeySuperseded
 from keymanagement.journalrows import HeldKey, KeyState, ReleaseIntent
@@ -89,8 +89,9 @@ class KeySettlement:
         if terminal.entry.terminal_no != release.terminal_no:
             return Reason.WRONG_TERMINAL
         heed_revocations(self._trust, self._journal, self._archive, terminal)
+        recall_assignment(self._journal, self._archive, release.terminal_no)
         try:
-            rely_on_terminal(self._journal, terminal)
+            rely_on_terminal(self._journal, terminal, self._trust, now=int(self._clock()))
         except KeyManagementError as error:
             if error.reason is None:
                 raise

@@ -5,14 +5,19 @@ verified, by the caller; whoever relies on an entry verifies the envelope again.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import ColumnElement, func, not_, or_, update
 from sqlmodel import Session, col, select
 
+from ceremony.revocations import Subject
+from records import registrychanges
 from records.inserting import find_or_create
 from records.seq import StaleEntry, highest
 from records.tables.credential_entry import CredentialEntryRow, CredentialState
 from records.turns import Turn, take_turn
+
+_LIVE: Final = (CredentialState.PENDING, CredentialState.COOLING, CredentialState.ACTIVE)
 
 
 class CredentialTaken(Exception):
@@ -45,8 +50,35 @@ def add_signatures(session: Session, digest: str, envelope: str) -> bool:
     return bool(changed.rowcount)
 
 
+def cool_credential(session: Session, digest: str, *, envelope: str, now: int) -> bool:
+    """Let a pending entry wait for its time, and begin its change; the active one goes on.
+
+    `envelope` is the entry with all its signatures. It takes the place of one of the person's that
+    waits. True also if it waits, or is active, already; False if it is unknown or was ended.
+
+    Raises:
+        StaleEntry: if the person has, or had, another entry of the same or a higher `seq`.
+        CredentialTaken: if another person's entry, active or waiting, has its key, passkey or
+            staff number.
+    """
+    take_turn(session, Turn.PERSONS)
+    entry = session.get(CredentialEntryRow, digest, populate_existing=True)
+    if entry is None or entry.state not in _LIVE:
+        return False
+    if entry.state is not CredentialState.PENDING:
+        return True
+    _require_newest(session, entry)
+    if _is_taken(session, entry, (CredentialState.ACTIVE, CredentialState.COOLING)):
+        raise CredentialTaken
+    _move(session, entry.person, CredentialState.COOLING, CredentialState.SUPERSEDED)
+    entry.state, entry.envelope = CredentialState.COOLING, envelope
+    registrychanges.begin(session, Subject.PERSON, entry.person, digest, entry.seq, now=now)
+    session.flush()
+    return True
+
+
 def activate_credential(session: Session, digest: str, *, envelope: str | None = None) -> bool:
-    """Make a pending entry the person's active one and supersede the former.
+    """Make a pending or cooling entry the person's active one and supersede the former.
 
     `envelope`, if given, is the entry with all its signatures. True also if the entry is active
     already; False if it is unknown, superseded or revoked.
@@ -57,27 +89,19 @@ def activate_credential(session: Session, digest: str, *, envelope: str | None =
     """
     take_turn(session, Turn.PERSONS)
     entry = session.get(CredentialEntryRow, digest, populate_existing=True)
-    if entry is None or entry.state not in (CredentialState.PENDING, CredentialState.ACTIVE):
+    if entry is None or entry.state not in _LIVE:
         return False
     if entry.state is CredentialState.ACTIVE:
         return True
-    top = highest(
-        session,
-        col(CredentialEntryRow.seq),
-        col(CredentialEntryRow.person) == entry.person,
-        col(CredentialEntryRow.state) != CredentialState.PENDING,
-    )
-    if top is not None and entry.seq <= top:
-        raise StaleEntry(entry.seq, top)
-    if _is_taken(session, entry):
+    _require_newest(session, entry)
+    if _is_taken(session, entry, (CredentialState.ACTIVE,)):
         raise CredentialTaken
-    session.exec(
-        update(CredentialEntryRow)
-        .where(
-            col(CredentialEntryRow.person) == entry.person,
-            col(CredentialEntryRow.state) == CredentialState.ACTIVE,
-        )
-        .values(state=CredentialState.SUPERSEDED)
+    entry.state = CredentialState.PENDING
+    session.flush()
+    for state in (CredentialState.ACTIVE, CredentialState.COOLING):
+        _move(session, entry.person, state, CredentialState.SUPERSEDED)
+    registrychanges.supersede(
+        session, Subject.PERSON, entry.person, entry.seq, now=entry.recorded_at
     )
     entry.state = CredentialState.ACTIVE
     if envelope is not None:
@@ -86,7 +110,29 @@ def activate_credential(session: Session, digest: str, *, envelope: str | None =
     return True
 
 
-def _is_taken(session: Session, entry: CredentialEntryRow) -> bool:
+def _require_newest(session: Session, entry: CredentialEntryRow) -> None:
+    top = highest(
+        session,
+        col(CredentialEntryRow.seq),
+        col(CredentialEntryRow.person) == entry.person,
+        col(CredentialEntryRow.state) != CredentialState.PENDING,
+        col(CredentialEntryRow.digest) != entry.digest,
+    )
+    if top is not None and entry.seq <= top:
+        raise StaleEntry(entry.seq, top)
+
+
+def _move(session: Session, person: str, state: CredentialState, to: CredentialState) -> None:
+    session.exec(
+        update(CredentialEntryRow)
+        .where(col(CredentialEntryRow.person) == person, col(CredentialEntryRow.state) == state)
+        .values(state=to)
+    )
+
+
+def _is_taken(
+    session: Session, entry: CredentialEntryRow, states: tuple[CredentialState, ...]
+) -> bool:
     same = [
         col(CredentialEntryRow.kid) == entry.kid,
         col(CredentialEntryRow.staff_no) == entry.staff_no,
@@ -95,7 +141,7 @@ def _is_taken(session: Session, entry: CredentialEntryRow) -> bool:
         same.append(col(CredentialEntryRow.credential_id) == entry.credential_id)
     other = session.exec(
         select(CredentialEntryRow.digest).where(
-            CredentialEntryRow.state == CredentialState.ACTIVE,
+            col(CredentialEntryRow.state).in_(states),
             CredentialEntryRow.person != entry.person,
             or_(*same),
         )
@@ -104,16 +150,40 @@ def _is_taken(session: Session, entry: CredentialEntryRow) -> bool:
 
 
 def revoke_credential(session: Session, digest: str, *, now: int) -> bool:
-    """Revoke a pending or active entry; False if there is none with this digest."""
+    """Revoke a pending, cooling or active entry; False if there is none with this digest."""
     changed = session.exec(
         update(CredentialEntryRow)
         .where(
             col(CredentialEntryRow.digest) == digest,
-            col(CredentialEntryRow.state).in_((CredentialState.PENDING, CredentialState.ACTIVE)),
+            col(CredentialEntryRow.state).in_(_LIVE),
         )
         .values(state=CredentialState.REVOKED, revoked_at=now)
     )
     return bool(changed.rowcount)
+
+
+def end_cooling(session: Session, digest: str, *, now: int) -> bool:
+    """Let an entry that waits never take effect; False if it does not wait."""
+    ended = session.exec(
+        update(CredentialEntryRow)
+        .where(
+            col(CredentialEntryRow.digest) == digest,
+            col(CredentialEntryRow.state) == CredentialState.COOLING,
+        )
+        .values(state=CredentialState.REVOKED, revoked_at=now)
+    )
+    return bool(ended.rowcount)
+
+
+def withdraw_cooling(session: Session, person: str, *, now: int) -> Sequence[str]:
+    """End what waits about a person before it takes effect; give the digests."""
+    take_turn(session, Turn.PERSONS)
+    digests = [
+        row.digest for row in registrychanges.withdraw_all(session, Subject.PERSON, person, now=now)
+    ]
+    for digest in digests:
+        end_cooling(session, digest, now=now)
+    return digests
 
 
 def credential_entry(session: Session, digest: str) -> CredentialEntryRow | None:
@@ -136,12 +206,16 @@ def credential_history(session: Session, person: str) -> Sequence[CredentialEntr
 
 
 def highest_seqs(session: Session, *, after: str, limit: int) -> list[tuple[str, int]]:
-    """The next persons by name, each with the highest `seq` of an entry that is not pending."""
+    """The next persons by name, each with the highest `seq` of an entry that is not pending.
+
+    Nor withdrawn while it waited: that one nobody is to be shown.
+    """
     found = session.exec(
         select(CredentialEntryRow.person, func.max(CredentialEntryRow.seq))
         .where(
             CredentialEntryRow.person > after,
             CredentialEntryRow.state != CredentialState.PENDING,
+            col(CredentialEntryRow.digest).not_in(registrychanges.withdrawn_digests()),
         )
         .group_by(col(CredentialEntryRow.person))
         .order_by(col(CredentialEntryRow.person))
@@ -203,6 +277,11 @@ def advance_sign_count(session: Session, digest: str, *, last: int, new: int) ->
 def active_credentials(session: Session) -> Sequence[CredentialEntryRow]:
     """Every active entry, by staff number."""
     return _in_state(session, CredentialState.ACTIVE)
+
+
+def cooling_credentials(session: Session) -> Sequence[CredentialEntryRow]:
+    """Every entry that waits for its time, by staff number."""
+    return _in_state(session, CredentialState.COOLING)
 
 
 def pending_credentials(session: Session) -> Sequence[CredentialEntryRow]:

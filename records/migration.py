@@ -42,8 +42,10 @@ def downgrade(url: str, revision: str) -> None:
     """Take the database back to a revision (`base` for an empty one).
 
     Kept is what the former schema has a place for. Lost are tables and columns that came later:
-    below 0005 the exports, below 0004 officers' orders and the times of a key's loss, and a
-    compromised or destroyed key is then retired.
+    below 0009 changes that wait (a person's goes back to the officers, a terminal's is to be
+    synchronised anew), below 0006 sessions, and which events were operators' (they become the
+    system's), below 0005 the exports, below 0004 officers' orders and the times of a key's loss,
+    and a compromised or destroyed key is then retired.
 
     Raises:
         DatabaseUnavailable: if the database is locked, or the folder missing.

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from ceremony.revocations import Revocation, Subject, read_revocation
 from ceremony.trust import Trust
 from ceremony.verification import StatementError
-from records import terminalentries
+from records import registrychanges, terminalentries
 from records.inserting import find_or_create
 from records.tables.credential_entry import CredentialEntryRow, CredentialState
 from records.tables.revocation import RevocationRow
@@ -38,6 +38,9 @@ def put(session: Session, revocation: Revocation, *, now: int) -> bool:
             recorded_at=now,
         ),
     )
+    registrychanges.withdraw_all(
+        session, revocation.subject, revocation.name, now=now, upto=revocation.seq
+    )
     if revocation.subject is Subject.TERMINAL:
         current = terminalentries.current_terminal(session, revocation.name)
         if current is not None and current.seq <= revocation.seq:
@@ -49,7 +52,7 @@ def put(session: Session, revocation: Revocation, *, now: int) -> bool:
                 col(CredentialEntryRow.person) == revocation.name,
                 col(CredentialEntryRow.seq) <= revocation.seq,
                 col(CredentialEntryRow.state).in_(
-                    (CredentialState.PENDING, CredentialState.ACTIVE)
+                    (CredentialState.PENDING, CredentialState.COOLING, CredentialState.ACTIVE)
                 ),
             )
             .values(state=CredentialState.REVOKED, revoked_at=now)

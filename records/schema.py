@@ -3,6 +3,7 @@
 from sqlalchemy import MetaData
 
 from records.tables import (
+    alarm,
     attempt,
     audit_event,
     code_request,
@@ -12,10 +13,13 @@ from records.tables import (
     key_export,
     key_order,
     loading_request,
+    rate,
+    registry_change,
     revocation,
     session,
     sms_message,
     sms_outbox,
+    spent_state,
     submission,
     sync_run,
     terminal_entry,
@@ -25,6 +29,7 @@ from records.tables import (
 from records.tables.record import Record
 
 TABLE_MODULES = (
+    alarm,
     attempt,
     audit_event,
     code_request,
@@ -34,10 +39,13 @@ TABLE_MODULES = (
     key_export,
     key_order,
     loading_request,
+    rate,
+    registry_change,
     revocation,
     session,
     sms_message,
     sms_outbox,
+    spent_state,
     submission,
     sync_run,
     terminal_entry,

@@ -10,6 +10,8 @@ from enum import StrEnum
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
+from ceremony.revocations import Subject
+from records import registrychanges
 from records.inserting import find_or_create
 from records.seq import StaleEntry, highest
 from records.tables.terminal_entry import TerminalEntryRow
@@ -46,6 +48,9 @@ def put_terminal_entry(session: Session, row: TerminalEntryRow) -> Put:
         stored.envelope = row.envelope
         session.flush()
         return Put.UNCHANGED
+    registrychanges.supersede(
+        session, Subject.TERMINAL, row.terminal_no, row.seq, now=row.recorded_at
+    )
     superseded = _clear_current(session, row.terminal_no)
     if stored is None:
         stored, _ = find_or_create(session, row)
@@ -56,9 +61,32 @@ def put_terminal_entry(session: Session, row: TerminalEntryRow) -> Put:
     return Put.CHANGED if superseded else Put.ADDED
 
 
-def withdraw_terminal(session: Session, terminal_no: str, *, now: int) -> bool:
-    """Leave the terminal without a current entry; False if it had none."""
+def put_waiting_terminal(session: Session, row: TerminalEntryRow, *, now: int) -> None:
+    """Store an entry that takes effect later, and begin its change; the current one goes on.
+
+    Raises:
+        StaleEntry: if a higher `seq`, or another entry of the same `seq`, is on record.
+    """
     take_turn(session, Turn.TERMINALS)
+    top = highest(
+        session,
+        col(TerminalEntryRow.seq),
+        col(TerminalEntryRow.terminal_no) == row.terminal_no,
+        col(TerminalEntryRow.digest) != row.digest,
+    )
+    if top is not None and row.seq <= top:
+        raise StaleEntry(row.seq, top)
+    row.current = False
+    stored, _ = find_or_create(session, row)
+    stored.envelope = row.envelope
+    registrychanges.begin(session, Subject.TERMINAL, row.terminal_no, row.digest, row.seq, now=now)
+    session.flush()
+
+
+def withdraw_terminal(session: Session, terminal_no: str, *, now: int) -> bool:
+    """Leave the terminal without a current entry, and let none wait; False if it had none."""
+    take_turn(session, Turn.TERMINALS)
+    registrychanges.withdraw_all(session, Subject.TERMINAL, terminal_no, now=now)
     return _clear_current(session, terminal_no, withdrawn_at=now)
 
 
@@ -157,13 +185,17 @@ def all_current_terminals(session: Session, *, batch: int = 500) -> Iterator[Ter
         after = page[-1].terminal_no
 
 
-def newest_terminals(session: Session) -> Sequence[TerminalEntryRow]:
-    """For every terminal ever known its newest entry (highest `seq`), withdrawn or not."""
-    newest = (
-        select(TerminalEntryRow.terminal_no, func.max(TerminalEntryRow.seq).label("seq"))
-        .group_by(col(TerminalEntryRow.terminal_no))
-        .subquery()
-    )
+def newest_terminals(session: Session, *, in_effect: bool = False) -> Sequence[TerminalEntryRow]:
+    """For every terminal ever known its newest entry (highest `seq`), withdrawn or not.
+
+    With `in_effect` the newest that is, or was, in effect: none that waits or was ended before.
+    """
+    chosen = select(TerminalEntryRow.terminal_no, func.max(TerminalEntryRow.seq).label("seq"))
+    if in_effect:
+        chosen = chosen.where(
+            col(TerminalEntryRow.digest).not_in(registrychanges.digests_not_in_effect())
+        )
+    newest = chosen.group_by(col(TerminalEntryRow.terminal_no)).subquery()
     return session.exec(
         select(TerminalEntryRow)
         .join(

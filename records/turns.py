@@ -22,6 +22,9 @@ class Turn(StrEnum):
     TERMINALS = "terminals"
     PERSONS = "persons"
     REQUEST = "request"
+    SMS = "sms"
+    ALARMS = "alarms"
+    RATES = "rates"
 
 
 def take_turn(session: Session, turn: Turn, name: str = "") -> None:

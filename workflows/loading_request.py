@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.sms import SmsSender
     from ceremony import names, reducer
     from ceremony.messages import (
+        NOT_ASKED,
         CodeRequest,
         EventStep,
         LoadingResult,
@@ -44,6 +45,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows import details, policies
 
 Item = tuple[str, Submission | CodeRequest | RegistryNotice]
+
+UNASKED_PATCH: Final = "unasked-codes-use-nothing-up"
 
 
 @workflow.defn(name=names.LOADING_REQUEST)
@@ -276,22 +279,26 @@ class LoadingRequest:
         if not reducer.code_due(self._now, request.n, now, least):
             self._say(f"SMS code {request.n} not due")
             return
+        before = self._now.codes_sent_at
         self._state = reducer.code_sent(self._now, now, request.n)
         self._say(f"SMS code {request.n} to administrator {self._now.first_staff_no}")
-        self._in_background(
-            workflow.execute_activity_method(
-                SmsSender.send_sms_code,
-                SmsCodeCommand(
-                    request_id=self._now.request_id,
-                    terminal_no=self._now.terminal_no,
-                    n=request.n,
-                ),
-                start_to_close_timeout=policies.SMS_TIMEOUT,
-                schedule_to_close_timeout=policies.SMS_CODE_WITHIN,
-                retry_policy=policies.SMS_RETRIES,
-                summary=f"SMS code {request.n}",
-            )
+        self._in_background(self._code(request.n, before, self._state.codes_sent_at))
+
+    async def _code(self, n: int, before: tuple[int, ...], counted: tuple[int, ...]) -> str:
+        status = await workflow.execute_activity_method(
+            SmsSender.send_sms_code,
+            SmsCodeCommand(request_id=self._now.request_id, terminal_no=self._now.terminal_no, n=n),
+            start_to_close_timeout=policies.SMS_TIMEOUT,
+            schedule_to_close_timeout=policies.SMS_CODE_WITHIN,
+            retry_policy=policies.SMS_RETRIES,
+            summary=f"SMS code {n}",
         )
+        if status == NOT_ASKED and workflow.patched(UNASKED_PATCH):
+            # A forged signal: the administrator's own codes are as they were.
+            if self._now.codes_sent_at == counted:
+                self._state = self._now.model_copy(update={"codes_sent_at": before})
+            self._say(f"SMS code {n} was not asked for")
+        return status
 
     def _tell(self, event: Literal["review", "approved", "ended"], *, within: timedelta) -> None:
         self._in_background(

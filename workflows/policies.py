@@ -87,6 +87,15 @@ NOTE_RETRIES: Final = RetryPolicy(
 )
 """For ever: until the key worker has seen it, a revocation can be undone in the database."""
 
+CHANGE_AGAIN: Final = timedelta(minutes=1)
+"""Where two clocks do not agree yet that a change is due."""
+CHANGE_TOLD_WITHIN: Final = timedelta(days=1)
+"""A provider that is away for longer keeps no change from ending; the audit trail says so."""
+CHANGE_SMS_RETRIES: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=5), maximum_interval=timedelta(minutes=10)
+)
+"""There is time: the change waits for longer than most outages last."""
+
 EXPORTS_UNANSWERED: Final = 3
 """Deliveries in a row without an answer: the back office is away, and not only one key's matter."""
 EXPORT_EVERY: Final = timedelta(minutes=1)

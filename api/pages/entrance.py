@@ -31,12 +31,21 @@ async def start_page(visitor: SignedInVisitor) -> RedirectResponse:
 
 @router.get(SIGN_IN)
 async def sign_in_page(
-    request: Request, visitor: Visitor, wanted: Annotated[str | None, Query(alias="next")] = None
+    request: Request,
+    visitor: Visitor,
+    parts: PartsDep,
+    wanted: Annotated[str | None, Query(alias="next")] = None,
 ) -> Response:
-    """Let someone sign in with a passkey, and go on to the page that they wanted."""
+    """Let someone sign in, with a passkey or at the provider, and go on to what they wanted."""
     if visitor is not None:
         return RedirectResponse(own_path(wanted), _SEE_OTHER)
-    return render(request, "signin_page.html", next=own_path(wanted))
+    openid = parts.openid
+    return render(
+        request,
+        "signin_page.html",
+        next=own_path(wanted),
+        provider=None if openid is None else openid.name,
+    )
 
 
 @router.post("/sign-out")

@@ -18,7 +18,7 @@ from api.problems import Refused
 from ceremony.eppcertificate import EntryError
 from ceremony.registry import officers_of, read_enrolment
 from ceremony.sms import mask_number
-from records import credentialentries
+from records import credentialentries, registrychanges
 
 router = APIRouter(include_in_schema=False)
 
@@ -44,11 +44,23 @@ class PendingEntry:
     valid_until: str
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingChange:
+    """A change that officers signed and that waits; `effective_at` is when it takes effect.
+
+    None until the key worker has said so.
+    """
+
+    subject: str
+    name: str
+    effective_at: str | None
+
+
 @router.get("/o")
 async def officers_page(
     request: Request, visitor: SignedInVisitor, parts: PartsDep
 ) -> HTMLResponse:
-    """Show an auditor the entries that two officers have yet to sign."""
+    """Show an auditor the entries that two officers have yet to sign, and what waits then."""
     if "auditor" not in visitor.roles:
         raise Refused("not-auditor")
     entries = await parts.database.run(_pending, parts)
@@ -57,6 +69,7 @@ async def officers_page(
         "officers.html",
         signed_in=visitor,
         entries=entries,
+        changes=await parts.database.run(_waiting, parts),
         threshold=parts.trust.officer_threshold,
     )
 
@@ -67,6 +80,21 @@ def _pending(parts: Parts) -> list[PendingEntry]:
         envelopes = [row.envelope for row in rows]
     shown = (_shown(parts, envelope) for envelope in envelopes)
     return [one for one in shown if one is not None]
+
+
+def _waiting(parts: Parts) -> list[WaitingChange]:
+    with parts.database.read() as session:
+        rows = registrychanges.cooling(session)
+    return [
+        WaitingChange(
+            row.subject,
+            row.name,
+            None
+            if row.effective_at is None
+            else f"{datetime.fromtimestamp(row.effective_at, UTC):%Y-%m-%d %H:%M} UTC",
+        )
+        for row in rows
+    ]
 
 
 def _shown(parts: Parts, envelope: str) -> PendingEntry | None:

@@ -8,10 +8,11 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 
-from api.authentication import SignedIn
+from api.oidcclient import CALLBACK_PATH
 from api.pages.assets import asset_url
 from api.pages.languages import LANGUAGES, Language, language_of, translations
 from api.parts import parts_of
+from api.signedin import SignedIn
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -64,7 +65,8 @@ def render(
 
 
 def _here(request: Request) -> str:
-    if request.method != "GET":
+    # A callback's address works once, and holds a code.
+    if request.method != "GET" or request.url.path == CALLBACK_PATH:
         return "/"
     query = f"?{request.url.query}" if request.url.query else ""
     return request.url.path + query

@@ -1,5 +1,7 @@
 """The requests pages: auditors search loading requests, and read one as a timeline.
 
+Operators see the same without what proves: no signed statement, no key check value.
+
 The search is a form that a browser sends by itself, so it works without any script; each page of
 its results has an address of its own.
 """
@@ -17,7 +19,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
-from api.authentication import RequestIdPath, SignedIn
+from api.authentication import RequestIdPath
 from api.evidence import Event, LoadingRecord, event_of, record_of
 from api.pages.languages import language_of
 from api.pages.rendering import render
@@ -25,6 +27,8 @@ from api.pages.times import moment
 from api.pages.visitors import SignedInVisitor
 from api.parts import Parts, PartsDep
 from api.problems import NotFound, Refused
+from api.roles import SEES_OPERATIONS
+from api.signedin import SignedIn
 from ceremony.encoding import EncodingError, strict_json
 from ceremony.signing import payload_bytes
 from ceremony.stages import OPEN, Stage
@@ -96,20 +100,20 @@ class _Timeline:
     statements: dict[str, Statement]
 
 
-async def _auditor(visitor: SignedInVisitor) -> SignedIn:
-    if "auditor" not in visitor.roles:
+async def _overseer(visitor: SignedInVisitor) -> SignedIn:
+    if not SEES_OPERATIONS & {*visitor.roles}:
         raise Refused("not-auditor")
     return visitor
 
 
-AuditingVisitor = Annotated[SignedIn, Depends(_auditor)]
-"""An auditor with a session; another person is refused, anyone else led to the sign-in page."""
+OverseeingVisitor = Annotated[SignedIn, Depends(_overseer)]
+"""An operator or auditor with a session; another person is refused, anyone else led to sign in."""
 
 
 @router.get("/requests")
 async def requests_page(
     request: Request,
-    auditor: AuditingVisitor,
+    reader: OverseeingVisitor,
     parts: PartsDep,
     wanted: Annotated[Wanted, Query()],
 ) -> HTMLResponse:
@@ -122,7 +126,7 @@ async def requests_page(
     return render(
         request,
         "requests.html",
-        signed_in=auditor,
+        signed_in=reader,
         wanted=wanted,
         searched=wanted.address() != "/requests",
         page=page,
@@ -134,15 +138,15 @@ async def requests_page(
 
 @router.get("/requests/{request_id}")
 async def request_page(
-    request_id: RequestIdPath, request: Request, auditor: AuditingVisitor, parts: PartsDep
+    request_id: RequestIdPath, request: Request, reader: OverseeingVisitor, parts: PartsDep
 ) -> HTMLResponse:
     """Show all that happened to one loading request, oldest first."""
-    timeline = await parts.database.run(_timeline, parts, request_id)
+    timeline = await parts.database.run(_timeline, parts, request_id, "auditor" in reader.roles)
     record = timeline.record
     return render(
         request,
         "request.html",
-        signed_in=auditor,
+        signed_in=reader,
         record=record,
         is_open=record.stage in OPEN,
         events=timeline.events,
@@ -170,16 +174,16 @@ def _search(parts: Parts, wanted: Wanted) -> Page:
         )
 
 
-def _timeline(parts: Parts, request_id: str) -> _Timeline:
+def _timeline(parts: Parts, request_id: str, proofs: bool) -> _Timeline:
     with parts.database.read() as session:
         row = projection.find(session, request_id)
         if row is None:
             raise NotFound
         judged = {one.digest: one for one in verdicts.of_request(session, request_id)}
         return _Timeline(
-            record=record_of(row),
+            record=record_of(row, proofs=proofs),
             events=[event_of(one) for one in audit.of_request(session, request_id)],
-            statements=_statements(session, request_id, judged),
+            statements=_statements(session, request_id, judged) if proofs else {},
         )
 
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from sqlmodel import Session
 
-from api.authentication import RequestIdPath, SignedIn, Viewer
+from api.authentication import RequestIdPath, Viewer
 from api.loadingstatus import LoadingStatus, decision_of, status_of
 from api.pages.languages import LANGUAGES, Language, language_of
 from api.pages.rendering import render
@@ -21,6 +21,7 @@ from api.pages.visitors import SignedInVisitor
 from api.parts import Parts, PartsDep
 from api.problems import NotFound, Refused
 from api.routes.reviews import ReviewDocument, document_of
+from api.signedin import SignedIn
 from ceremony.checks import APPROVAL_SECONDS, CLOCK_SKEW_SECONDS
 from ceremony.stages import Stage
 from ceremony.statements import DecisionPayload

@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Request
 
-from api.authentication import Caller, SignedIn, anyone, session_by_cookie
+from api.authentication import Caller, anyone, session_by_cookie
 from api.parts import PartsDep
+from api.signedin import SignedIn
 
 HOME: Final = "/"
 SIGN_IN: Final = "/s"

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
-from api.authentication import BySession, BySignature, SignedIn
+from api.authentication import BySession, BySignature
 from api.enrolled import Signed
 from api.parts import Parts, PartsDep
 from api.places import check_own_session
@@ -19,6 +19,7 @@ from api.problems import ApiProblem, ApplicationRefused, Refused, WrongStage
 from api.qrcodes import live_code, scanned_code
 from api.refusals import note_denied
 from api.responses import (
+    APPROVAL_KEY,
     BODY,
     BY_CLOCK,
     DATABASE,
@@ -29,6 +30,7 @@ from api.responses import (
     pending,
     problems,
 )
+from api.signedin import SignedIn
 from api.statements import Intake, Pending, Place, take_in
 from api.wire import (
     DIGEST_EXAMPLE,
@@ -127,6 +129,7 @@ async def application_document(
             SESSION,
             REFUSED,
             {403: ("not-your-session",)},
+            APPROVAL_KEY,
             STAGED,
             TEMPORAL,
         ),
@@ -139,7 +142,8 @@ async def apply(
     """Take the first administrator's `application`.
 
     Whatever is wrong with it, the answer is `application-refused`; how many attempts are left is
-    told to the terminal's own first administrator only.
+    told to the terminal's own first administrator only. A key that may not sign approvals here is
+    told so, and uses no attempt up.
     """
     intake = Intake(
         ApplicationPayload, partial(_place, parts, signed_in, body), partial(_answer, signed_in)

@@ -1,15 +1,19 @@
-"""Audit: auditors search loading requests, read their timelines, and take the evidence away."""
+"""Audit: auditors search loading requests, read their timelines, and take the evidence away.
+
+Operators search and read timelines too, as far as operations need it: nothing that proves.
+"""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.authentication import ByAuditor, RequestIdPath, SignedIn
+from api.authentication import ByAuditor, ByOperatorOrAuditor, RequestIdPath
 from api.evidence import Event, Evidence, LoadingRecord, events_of, evidence_of, record_of
 from api.parts import Parts, PartsDep
 from api.problems import Malformed
 from api.responses import AUDITOR, DATABASE, QUERY, problems
+from api.signedin import SignedIn
 from ceremony.stages import Stage
 from records import audit, projection
 from records.projection import MAX_PAGE, BadCursor, Filter
@@ -56,10 +60,13 @@ class Search(BaseModel):
     responses=problems(AUDITOR, {400: ("malformed",)}, QUERY, DATABASE),
 )
 async def search_loading_requests(
-    wanted: Annotated[Search, Query()], _auditor: ByAuditor, parts: PartsDep
+    wanted: Annotated[Search, Query()], reader: ByOperatorOrAuditor, parts: PartsDep
 ) -> LoadingRecords:
-    """Search by terminal, stage, either administrator's staff number, branch and opening time."""
-    return await parts.database.run(_search, parts, wanted)
+    """Search by terminal, stage, either administrator's staff number, branch and opening time.
+
+    An operator who is no auditor sees no `kcv`.
+    """
+    return await parts.database.run(_search, parts, reader, wanted)
 
 
 @router.get(
@@ -67,7 +74,9 @@ async def search_loading_requests(
     summary="Read a timeline",
     responses=problems(AUDITOR, _UNKNOWN, DATABASE),
 )
-async def read_events(request_id: RequestIdPath, _auditor: ByAuditor, parts: PartsDep) -> Timeline:
+async def read_events(
+    request_id: RequestIdPath, _reader: ByOperatorOrAuditor, parts: PartsDep
+) -> Timeline:
     """List who did what when, refusals with their reason codes included."""
     return await parts.database.run(_timeline, parts, request_id)
 
@@ -86,7 +95,7 @@ async def read_evidence(request_id: RequestIdPath, auditor: ByAuditor, parts: Pa
     return await parts.database.run(_evidence, parts, auditor, request_id)
 
 
-def _search(parts: Parts, wanted: Search) -> LoadingRecords:
+def _search(parts: Parts, reader: SignedIn, wanted: Search) -> LoadingRecords:
     sought = Filter(
         terminal_no=wanted.terminal_no,
         stages=wanted.stage or None,
@@ -100,7 +109,8 @@ def _search(parts: Parts, wanted: Search) -> LoadingRecords:
             page = projection.search(session, sought, after=wanted.after, limit=wanted.limit)
         except BadCursor:
             raise Malformed("malformed") from None
-    return LoadingRecords(loading_requests=[record_of(row) for row in page.rows], next=page.next)
+    records = [record_of(row, proofs="auditor" in reader.roles) for row in page.rows]
+    return LoadingRecords(loading_requests=records, next=page.next)
 
 
 def _timeline(parts: Parts, request_id: str) -> Timeline:

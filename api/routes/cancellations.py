@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlmodel import Session
 
-from api.authentication import BySessionIfAny, BySignature, RequestIdPath, SignedIn
+from api.authentication import BySessionIfAny, BySignature, RequestIdPath
 from api.enrolled import Signed
 from api.parts import PartsDep
 from api.places import of_administrator, of_terminal
@@ -22,6 +22,7 @@ from api.responses import (
     pending,
     problems,
 )
+from api.signedin import SignedIn
 from api.statements import Intake, Pending, Place, take_in
 from api.wire import SignedBody, accepted, statement_text
 from ceremony.reasons import Reason

@@ -39,6 +39,8 @@ _REFUSED = {
         Reason.MODEL_UNKNOWN,
         Reason.RELOAD_REASON_MISSING,
         Reason.FOREIGN_EPP_KEY,
+        Reason.PASSKEY_REQUIRED,
+        Reason.PASSKEY_NOT_DEVICE_BOUND,
         Reason.RELEASE_REFUSED,
     ),
     410: (Reason.APPROVAL_EXPIRED, Reason.STATEMENT_EXPIRED, Reason.KEY_COMPROMISED),

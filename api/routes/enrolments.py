@@ -1,5 +1,6 @@
 """Enrolments: a person adds their own key to the entry that an officer drafted for them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
@@ -9,8 +10,9 @@ from api.authentication import BySignature
 from api.parts import Parts, PartsDep
 from api.problems import ApiProblem, Gone, NotFound, Refused, statement_problem
 from api.refusals import Refusal, note_refused
-from api.responses import BODY, DATABASE, STATEMENT, problems
+from api.responses import APPROVAL_KEY, BODY, DATABASE, STATEMENT, problems
 from api.wire import DIGEST_EXAMPLE, Received, Statement, UnixSeconds, statement_text
+from ceremony.approvalkeys import ApprovalKeys
 from ceremony.enrolment import (
     EnrolmentDraft,
     EnrolmentError,
@@ -64,6 +66,10 @@ class Draft(BaseModel):
     number: Annotated[str, Field(description="E.164.", examples=["+4915112345678"])]
     seq: int
     valid_until: UnixSeconds
+    approval_keys: Annotated[
+        ApprovalKeys,
+        Field(description="What kind of key this person needs; no part of the entry."),
+    ]
     server_time: UnixSeconds
 
 
@@ -88,6 +94,7 @@ async def enrolment_draft(body: LinkBody, caller: BySignature, parts: PartsDep) 
         raise
     return Draft(
         aud=parts.trust.audience,
+        approval_keys=_demanded(parts, draft.roles),
         server_time=parts.now(),
         **draft.model_dump(),
     )
@@ -97,13 +104,16 @@ async def enrolment_draft(body: LinkBody, caller: BySignature, parts: PartsDep) 
     "",
     status_code=201,
     summary="Enrol a credential",
-    responses=problems(STATEMENT, _ENTRY, _LINK, {403: ("enrolment-refused",)}, DATABASE),
+    responses=problems(
+        STATEMENT, _ENTRY, _LINK, {403: ("enrolment-refused",)}, APPROVAL_KEY, DATABASE
+    ),
 )
 async def enrol(body: EnrolmentBody, caller: BySignature, parts: PartsDep) -> Enrolled:
     """Take a self-signed `credential-entry` for a passkey or a JWK, and use the link up.
 
     The entry must say of the person what the officer drafted. It stays inactive until two
-    officers have signed it.
+    officers have signed it. An administrator's key that could sign no approval here is refused,
+    and the link stays good.
     """
     text = statement_text(body.statement)
     try:
@@ -147,6 +157,9 @@ def _enrol(parts: Parts, token: str, verified: VerifiedCredential) -> None:
         raise Refused("enrolment-refused", reason=Reason.WRONG_SIGNATORY)
     if again:
         return
+    refusal = _demanded(parts, entry.roles).refusal(backup_eligible=verified.backup_eligible)
+    if refusal is not None:
+        raise Refused(refusal)
     with parts.database.write() as session:
         if enrolments.take(session, _token_digest(token), now) is None:
             raise Gone("enrolment-link-expired")
@@ -159,6 +172,11 @@ def _enrol(parts: Parts, token: str, verified: VerifiedCredential) -> None:
             actor=entry.staff_no,
             detail={"digest": verified.digest, "kid": verified.key.public_key.kid},
         )
+
+
+def _demanded(parts: Parts, roles: Sequence[str]) -> ApprovalKeys:
+    """What a person's key must be: only administrators sign approvals."""
+    return parts.trust.passkeys.approvals if "administrator" in roles else ApprovalKeys.ANY
 
 
 def _token_digest(token: str) -> str:

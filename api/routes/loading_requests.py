@@ -123,7 +123,8 @@ async def read_loading_request(
     With `after` and `wait` it long-polls; when the time is up it answers with what there is.
     """
     look = partial(_look, request_id, viewer, after)
-    found = await parts.watcher.wait_for(look, wait if after is not None else 0)
+    seconds = wait if after is not None else 0
+    found = await parts.watcher.wait_for(look, seconds, about=(request_id,))
     if found is None:
         found = await parts.database.run(_read, parts, request_id, viewer)
     row, status = found

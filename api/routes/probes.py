@@ -1,37 +1,27 @@
 """Probes: whether the process lives, whether it can serve, and what it counts."""
 
-from collections.abc import Awaitable
-from typing import Annotated, Literal
+from functools import partial
+from typing import Literal
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from api.authentication import Anyone
-from api.ceremonies import CeremoniesAway
-from api.parts import Parts, PartsDep
+from api.figures import look
+from api.parts import PartsDep
 from api.problems import Unavailable
+from api.readiness import Ready, readiness
 from api.responses import problems
-from records.failures import DatabaseUnavailable
 
 router = APIRouter(tags=["probes"])
-
-Finding = Literal["ok", "away"]
 
 
 class Alive(BaseModel):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
-
-
-class Ready(BaseModel):
-    """All that a key loading needs is there."""
-
-    database: Annotated[Finding, Field(examples=["ok"])]
-    temporal: Annotated[Finding, Field(examples=["ok"])]
-    key_worker: Annotated[Finding, Field(examples=["ok"])]
 
 
 @router.get("/healthz", summary="Liveness", responses=problems())
@@ -43,12 +33,7 @@ async def healthz(_caller: Anyone) -> Alive:
 @router.get("/readyz", summary="Readiness", responses=problems({503: ("not-ready",)}))
 async def readyz(_caller: Anyone, parts: PartsDep) -> Ready:
     """Look for the database, Temporal, and a key worker that asks for work."""
-    temporal = await _finding(parts.ceremonies.ready())
-    ready = Ready(
-        database=await _finding(parts.database.run(parts.database.ping)),
-        temporal=temporal,
-        key_worker=await _key_worker(parts) if temporal == "ok" else "away",
-    )
+    ready = await readiness(parts)
     findings = ready.model_dump()
     if set(findings.values()) != {"ok"}:
         raise Unavailable("not-ready", {"checks": findings})
@@ -63,19 +48,5 @@ async def readyz(_caller: Anyone, parts: PartsDep) -> Ready:
 )
 async def metrics(_caller: Anyone, parts: PartsDep) -> Response:
     """Give all metrics in Prometheus' text format; keep this path inside the network."""
+    await parts.metrics.board.renew(partial(look, parts))
     return Response(parts.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _key_worker(parts: Parts) -> Finding:
-    try:
-        return "ok" if await parts.ceremonies.key_worker_polls() else "away"
-    except CeremoniesAway:
-        return "away"
-
-
-async def _finding(check: Awaitable[None]) -> Finding:
-    try:
-        await check
-    except (CeremoniesAway, DatabaseUnavailable):
-        return "away"
-    return "ok"

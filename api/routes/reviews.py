@@ -9,12 +9,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
-from api.authentication import BySession, BySignature, RequestIdPath, SignedIn
+from api.authentication import BySession, BySignature, RequestIdPath
 from api.enrolled import Signed
 from api.parts import Parts, PartsDep
 from api.places import of_administrator
 from api.problems import NotFound, Refused, WrongStage, verdict_problem
 from api.responses import (
+    APPROVAL_KEY,
     BY_CLOCK,
     DATABASE,
     IN_PLACE,
@@ -25,6 +26,7 @@ from api.responses import (
     pending,
     problems,
 )
+from api.signedin import SignedIn
 from api.statements import Intake, Pending, Place, take_in
 from api.wire import (
     DIGEST_EXAMPLE,
@@ -151,7 +153,9 @@ async def review_document(
     response_model=Decided,
     summary="Approve or reject",
     responses={
-        **problems(STATEMENT, BY_CLOCK, SESSION, IN_PLACE, _REFUSED, STAGED, TEMPORAL),
+        **problems(
+            STATEMENT, BY_CLOCK, SESSION, APPROVAL_KEY, IN_PLACE, _REFUSED, STAGED, TEMPORAL
+        ),
         **pending(),
     },
 )

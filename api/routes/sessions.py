@@ -1,6 +1,5 @@
 """Sessions: an administrator or auditor signs in with an enrolled credential."""
 
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Response
@@ -13,15 +12,15 @@ from api.parts import Parts, PartsDep
 from api.problems import statement_problem
 from api.refusals import Refusal, note_refused
 from api.responses import BY_CHALLENGE, BY_CLOCK, DATABASE, SESSION, STATEMENT, problems
+from api.sessionopening import Holder, open_session
 from api.statements import accept_counter, authenticated, check_fresh
-from api.tokens import SESSION_SECONDS, new_session_token, session_digest
+from api.tokens import SESSION_SECONDS, new_session_token
 from api.wire import SignedBody, UnixSeconds, statement_text
 from ceremony.reasons import Reason
 from ceremony.statements import Kind, LoginPayload
 from ceremony.verification import StatementError
-from records import audit, sessions, submissions
-from records.tables.audit_event import ActorKind
-from records.tables.session import SessionRow
+from records import sessions, submissions
+from records.tables.session import SessionSource
 from records.tables.submission import SubmissionRow
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
@@ -51,7 +50,7 @@ async def sign_in(
     again is `replayed`, and a new one is a new signature away.
     """
     signed = await authenticated(parts, caller, statement_text(body.statement), LoginPayload)
-    parts.limits.admit(Scope.LOGINS, signed.statement.kid)
+    await parts.limits.admit(Scope.LOGINS, signed.statement.kid)
     token = new_session_token()
     try:
         expires_at = await parts.database.run(_open, parts, signed, token)
@@ -96,29 +95,17 @@ def _open(parts: Parts, signed: Signed[LoginPayload], token: str) -> int:
             raise StatementError(Reason.REPLAYED)
         check_fresh(parts, signed)
         accept_counter(session, signed)
-        sessions.purge_expired(session, now)
-        sessions.create(
-            session,
-            SessionRow(
-                token_digest=session_digest(token),
-                person=entry.person,
-                kid=statement.kid,
-                roles=json.dumps(entry.roles),
-                created_at=now,
-                expires_at=now + SESSION_SECONDS,
-            ),
+        holder = Holder(
+            SessionSource.CREDENTIAL,
+            entry.staff_no,
+            entry.name,
+            entry.roles,
+            entry.person,
+            statement.kid,
         )
-        audit.write(
-            session,
-            "session-opened",
-            at=now,
-            actor_kind=ActorKind.AUDITOR
-            if entry.roles == ("auditor",)
-            else ActorKind.ADMINISTRATOR,
-            actor=entry.staff_no,
-            detail={"digest": statement.digest},
+        return open_session(
+            session, parts, holder, token, now=now, detail={"digest": statement.digest}
         )
-    return now + SESSION_SECONDS
 
 
 def _end(parts: Parts, digest: str) -> None:

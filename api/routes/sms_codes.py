@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.authentication import BySession, SignedIn
+from api.authentication import BySession
 from api.ceremonies import CeremonyClosed
 from api.limits import Scope
 from api.parts import Parts, PartsDep
@@ -14,6 +14,8 @@ from api.qrcodes import live_code
 from api.refusals import note_denied
 from api.responses import BODY, SESSION, STAGED, TEMPORAL, problems
 from api.routes.applications import QR_EXPIRED, REFUSED, ScannedBody
+from api.sessionopening import actor_kind_of
+from api.signedin import SignedIn
 from api.wire import UnixSeconds
 from ceremony.checks import RESEND_SECONDS, SMS_CODE_SECONDS
 from ceremony.codes import MAX_CODES
@@ -24,7 +26,6 @@ from ceremony.stages import Stage
 from records import audit, coderequests, projection
 from records.coderequests import CodeGranted, CodesExhausted, CodeTooEarly
 from records.standing import verified_terminal
-from records.tables.audit_event import ActorKind
 from records.tables.loading_request import LoadingRequestRow
 
 router = APIRouter(prefix="/v1/applications/sms-codes", tags=["applications"])
@@ -52,7 +53,7 @@ async def ask_for_code(body: ScannedBody, signed_in: BySession, parts: PartsDep)
 
     It sends nothing, and looks the same, for anyone else: the number shown is the asker's own.
     """
-    parts.limits.admit(Scope.SMS_CODES, signed_in.kid)
+    await parts.limits.admit(Scope.SMS_CODES, signed_in.counted)
     try:
         _, contents = live_code(parts, body.qr_text)
         row = await parts.database.run(_awaiting, parts, contents.request_id)
@@ -107,7 +108,7 @@ def _ask(
                 session,
                 "sms-code-asked",
                 at=now,
-                actor_kind=ActorKind.ADMINISTRATOR,
+                actor_kind=actor_kind_of(signed_in.roles),
                 actor=signed_in.staff_no,
                 request_id=row.request_id,
                 terminal_no=row.terminal_no,

@@ -16,11 +16,10 @@ from pydantic import BaseModel
 from sqlmodel import Session
 
 from api.authentication import (
-    ByAuditor,
+    ByOperatorOrAuditor,
     BySession,
     ByViewer,
     RequestIdPath,
-    SignedIn,
     Viewer,
     still_signed_in,
 )
@@ -30,6 +29,7 @@ from api.parts import Parts, PartsDep
 from api.responses import AUDITOR, DATABASE, QUERY, SESSION, Responses, problems
 from api.routes.loading_requests import readable
 from api.routes.reviews import Reviews, reviews_of
+from api.signedin import SignedIn
 from ceremony.encoding import canonical_json, sha256_hex
 from ceremony.stages import FINAL
 from records import audit, projection, sessions
@@ -103,11 +103,11 @@ async def _place_of_person(signed_in: BySession, parts: PartsDep) -> AsyncIterat
         yield
 
 
-async def _place_of_auditor(
-    request_id: RequestIdPath, auditor: ByAuditor, parts: PartsDep
+async def _place_of_reader(
+    request_id: RequestIdPath, reader: ByOperatorOrAuditor, parts: PartsDep
 ) -> AsyncIterator[None]:
     await parts.database.run(_check_known, parts, request_id)
-    with parts.streams.admitted(auditor.person):
+    with parts.streams.admitted(reader.person):
         yield
 
 
@@ -180,7 +180,7 @@ async def follow_reviews(
     tags=["audit"],
     summary="Follow a timeline",
     response_class=EventSourceResponse,
-    dependencies=[Depends(_place_of_auditor)],
+    dependencies=[Depends(_place_of_reader)],
     responses=_documented(
         Event,
         "Each event's data is an event of the audit trail, in order; its id is that event's.",
@@ -190,7 +190,7 @@ async def follow_reviews(
 )
 async def follow_events(
     request_id: RequestIdPath,
-    auditor: ByAuditor,
+    reader: ByOperatorOrAuditor,
     parts: PartsDep,
     last_event_id: Annotated[
         int | None, Header(alias="Last-Event-ID", ge=0, le=2**53, examples=[17])
@@ -203,7 +203,7 @@ async def follow_events(
     """Send what happens to a loading request, refusals with their reason codes included."""
     since = after if last_event_id is None else last_event_id
     look = partial(_event_after, request_id)
-    async for event in _events(parts, auditor, look, str(since or 0)):
+    async for event in _events(parts, reader, look, str(since or 0)):
         yield event
 
 

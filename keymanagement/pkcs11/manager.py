@@ -116,7 +116,10 @@ class HsmKeyManager:
                 key = self.keys.generate(session, algorithm, binding)
             else:
                 self._adopted += 1
-                _log.warning("took the key that an earlier attempt left for %s", binding.request_id)
+                _log.warning(
+                    "took the key that an earlier attempt left for %(request_id)s",
+                    {"request_id": binding.request_id},
+                )
             return CreatedKey(
                 self.keys.block(key),
                 check_value(key, algorithm),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keymanagement.kdh import KdhIdentity
+from keymanagement.observer import KeyObserver
 from keymanagement.pkcs11.abilities import HsmRules
 from keymanagement.pkcs11.manager import HsmKeyManager
 from keymanagement.pkcs11.reconciler import KeyReconciler, Ledger
@@ -48,11 +49,18 @@ class Hsm:
 
     @contextmanager
     def key_manager(
-        self, kdh: KdhIdentity, kek: bytes, ledger: Ledger, *, deployment: str
+        self,
+        kdh: KdhIdentity,
+        kek: bytes,
+        ledger: Ledger,
+        *,
+        deployment: str,
+        observer: KeyObserver | None = None,
     ) -> Iterator[HsmKeyManager]:
         """The key manager, and beside it the reconciler for as long as the block lasts.
 
-        `kek` keys the uniqueness values only: no TMK is under it.
+        `kek` keys the uniqueness values only: no TMK is under it. The `observer` is told of what
+        the reconciler finds.
 
         Raises:
             ModuleTooWeak, HsmUnavailable: if the module does not serve.
@@ -61,7 +69,11 @@ class Hsm:
             self._connection, kdh, KeyUniqueness(kek), deployment=deployment, rules=self._rules
         )
         reconciler = KeyReconciler(
-            self._connection, manager.keys, ledger, adopted=lambda: manager.adopted
+            self._connection,
+            manager.keys,
+            ledger,
+            adopted=lambda: manager.adopted,
+            observer=observer,
         )
         with reconciler.running():
             yield manager

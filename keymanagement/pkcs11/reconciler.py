@@ -21,6 +21,7 @@ from pkcs11 import Attribute
 
 from ceremony.keylife import KeyState
 from keymanagement.journalrows import HeldKey, ReleaseIntent
+from keymanagement.observer import KeyObserver, Unobserved
 from keymanagement.pkcs11.objects import HsmKey
 from keymanagement.pkcs11.session import HsmConnection
 from keymanagement.pkcs11.tokenkeys import TokenKeys, lock
@@ -72,6 +73,7 @@ class KeyReconciler:
         ledger: Ledger,
         clock: Callable[[], float] = time.time,
         adopted: Callable[[], int] = lambda: 0,
+        observer: KeyObserver | None = None,
     ) -> None:
         """Bind HSM and journal; `clock` gives Unix seconds, `adopted` what to log beside."""
         self._connection = connection
@@ -79,6 +81,7 @@ class KeyReconciler:
         self._ledger = ledger
         self._clock = clock
         self._adopted = adopted
+        self._observer = observer or Unobserved()
         self._told: tuple[Counter[Finding], int] | None = None
 
     def reconcile(self) -> Counter[Finding]:
@@ -96,12 +99,19 @@ class KeyReconciler:
         for name in self._connection.run(self._names):
             found.update(self._connection.run(partial(self._judged, name)))
         if found[Finding.UNKNOWN]:
-            _log.error("%d keys in the HSM that the journal does not know", found[Finding.UNKNOWN])
+            _log.error(
+                "%(unknown)d keys in the HSM that the journal does not know",
+                {"unknown": found[Finding.UNKNOWN]},
+            )
         told = found, self._adopted()
         if told != self._told:
-            counts = ", ".join(f"{found[one]} {one}" for one in Finding)
-            _log.info("keys in the HSM: %s; %d adopted since the start", counts, told[1])
+            _log.info(
+                "keys in the HSM: %(kept)d kept, %(locked)d locked, %(waiting)d waiting, "
+                "%(destroyed)d destroyed, %(unknown)d unknown; %(adopted)d adopted since the start",
+                {**{one.value: found[one] for one in Finding}, "adopted": told[1]},
+            )
             self._told = told
+        self._observer.compared({one.value: found[one] for one in Finding})
         return found
 
     @contextmanager
@@ -118,6 +128,7 @@ class KeyReconciler:
                     self.reconcile()
                 except KeyManagementError:
                     _log.exception("the HSM's keys were not compared with the journal")
+                    self._observer.compared(None)
                 if stop.wait(every):
                     return
 

@@ -14,6 +14,7 @@ class ActorKind(StrEnum):
     TERMINAL = "terminal"
     ADMINISTRATOR = "administrator"
     AUDITOR = "auditor"
+    OPERATOR = "operator"
     OFFICER = "officer"
     BACK_OFFICE = "back-office"
     KEY_WORKER = "key-worker"

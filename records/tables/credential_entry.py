@@ -9,9 +9,13 @@ from records.tables.record import Record, enum_column
 
 
 class CredentialState(StrEnum):
-    """Where a credential entry stands; only an active one counts, and a person has at most one."""
+    """Where a credential entry stands; only an active one counts, and a person has at most one.
+
+    A pending one waits for officers, a cooling one has their signatures and waits for its time.
+    """
 
     PENDING = "pending"
+    COOLING = "cooling"
     ACTIVE = "active"
     SUPERSEDED = "superseded"
     REVOKED = "revoked"

@@ -28,6 +28,7 @@ class KeyRow(Record, table=True):
             postgresql_where=_ACTIVE,
         ),
         Index(None, "terminal_no", "released_at"),
+        Index(None, "state"),
     )
 
     request_id: str = Field(primary_key=True)

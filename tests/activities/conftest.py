@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.backoffice import Office
 from tests.support.backstage import Backstage
+from tests.support.exports import ONE, Exports, MemoryOffice
 from tests.support.recording import Recording
 from tests.support.world import World
 
@@ -36,3 +37,12 @@ def office(stage: Backstage) -> Office:
     """A back office whose feed is what is in force."""
     stage.feed.envelopes.extend(stage.world.terminal_envelopes.values())
     return Office(stage)
+
+
+@pytest.fixture
+def exports(stage: Backstage) -> Exports:
+    """A stage with one active key, and a back office that confirms."""
+    made = Exports(stage)
+    made.activate(ONE)
+    made.office = MemoryOffice(made.kcvs)
+    return made

@@ -36,9 +36,9 @@ class DyingDatabase(Database):
     """The same file, through a process that dies just before every commit."""
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, quiet: bool = False) -> Iterator[Session]:
         """Do all of it, and commit nothing."""
-        with super().write() as session:
+        with super().write(quiet=quiet) as session:
             yield session
             session.flush()
             raise Crash

@@ -186,7 +186,10 @@ def test_only_terminals_with_an_open_request_are_told(office: Office) -> None:
     Recording.opened(office.stage)
     office.feed.envelopes[1] = office.entry(office.world.other, seq=2)
     assert office.run().ended == ()
-    office.feed.envelopes[0] = office.entry(office.world.terminal, seq=2, first="person-3")
+    by = (office.world.feed, *office.world.officers[:2])
+    office.feed.envelopes[0] = office.entry(
+        office.world.terminal, seq=2, first="person-3", signers=by
+    )
     assert office.run().ended == (ONE,)
 
 

@@ -98,6 +98,8 @@ def phone(recording: Recording) -> Phone:
     stage = recording.stage
     gateway = WatchedSms(stage=stage)
     sender = SmsSender(stage.database, stage.world.trust, stage.world.codes, gateway, stage.clock)
+    for n in (1, 2, 3):
+        stage.note_asked(recording.request, n)
     return Phone(recording, gateway, sender)
 
 
@@ -260,6 +262,7 @@ def test_messages_come_in_the_deployments_language(recording: Recording) -> None
         stage.database, world.trust, world.codes, gateway, stage.clock, language="zh-CN"
     )
     phone = Phone(recording, gateway, sender)
+    stage.note_asked(recording.request)
     phone.code()
     recording.apply()
     phone.notice("review")

@@ -16,10 +16,12 @@ from temporalio.api.common.v1 import Payload
 from api.codecaccess import CodecDesk, origin_of
 from api.codecserver import MAX_BODY_BYTES, MAX_PAYLOADS, MAX_WORKFLOWS, build_codec_app
 from api.limits import RateLimits, Scope
+from api.sessionseal import SessionSeal
 from engine.keyring import KeyRing
 from engine.payloadcodec import Place, seal
 from records import audit
 from tests.support.apihouse import GENEROUS, House
+from tests.support.openidvisits import house_with_provider
 
 UI = "https://temporal.bank.example:8443"
 NAMESPACE = "keyfill"
@@ -36,6 +38,7 @@ def desk_of(house: House, **changes: Any) -> CodecDesk:
         namespace=NAMESPACE,
         database=house.parts.database,
         trust=house.world.trust,
+        session_seal=house.parts.session_seal,
         ui_origin=UI,
         limits=RateLimits(GENEROUS),
         clock=lambda: house.world.now,
@@ -93,8 +96,8 @@ async def test_an_auditor_reads_and_it_is_recorded(
     detail = {"workflows": [PLACE.workflow_id], "payloads": 3, "refused": 1}
     staff_no = house.world.third.staff_no
     assert calls(house) == [(staff_no, detail)] * 2
-    line = json.loads(caplog.messages[0])
-    assert line == {"event": "payloads-read", "reader": staff_no, **detail}
+    assert caplog.records[0].args == {"reader": staff_no, **detail}
+    assert staff_no in caplog.messages[0] and PLACE.workflow_id in caplog.messages[0]
     assert "nobody else" not in caplog.text
 
 
@@ -242,3 +245,25 @@ def test_what_has_no_origin_is_refused(url: str) -> None:
     """An address that no browser page can have."""
     with pytest.raises(ValueError, match="not a web address"):
         origin_of(url)
+
+
+async def test_an_auditor_by_openid_connect_reads_too(house: House) -> None:
+    """Their session opens it as one by passkey does; an operator's or administrator's does not."""
+    sent = body(seal(RING, PLACE, SECRET))
+    async with house_with_provider(house) as bank:
+        auditor = await bank.session("S7001", "keyfill-auditors")
+        others = [
+            await bank.session("S7002", "keyfill-operators"),
+            await bank.session(house.world.first.staff_no, "keyfill-administrators"),
+        ]
+    async with codec(desk_of(house), authorization=f"Bearer {auditor}") as client:
+        assert texts(await client.post("/decode", json=sent)) == ['"what nobody else reads"']
+    for token in others:
+        async with codec(desk_of(house), authorization=f"Bearer {token}") as client:
+            response = await client.post("/decode", json=sent)
+        assert (response.status_code, response.json()["code"]) == (403, "not-auditor")
+    foreign = SessionSeal((b"another key, which the API lacks",))
+    desk = desk_of(house, session_seal=foreign)
+    async with codec(desk, authorization=f"Bearer {auditor}") as client:
+        assert (await client.post("/decode", json=sent)).status_code == 401
+    assert [actor for actor, _ in calls(house)] == ["S7001"]

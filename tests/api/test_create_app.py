@@ -8,8 +8,10 @@ import pytest
 
 from api.app import create_app
 from ceremony.trust import TrustError
+from engine.embedded import free_port
 from holdings import SECRET_BYTES
 from settings import Settings, SettingsError
+from telemetry.endpoint import EndpointRefused
 from tests.support.apihouse import make_world
 from tests.support.databases import make_database
 from tests.support.identities import ORIGIN
@@ -56,8 +58,20 @@ def test_the_api_does_not_start_without_a_trust_file(settings: Settings) -> None
     with pytest.raises(TrustError):
         create_app(settings)
     (settings.home / "trust.json").unlink()
-    with pytest.raises(OSError):
+    with pytest.raises(SettingsError):
         create_app(settings)
+
+
+def test_its_metrics_address_is_served_once(settings: Settings) -> None:
+    """Temporal's own metrics are there for Prometheus; an address that is taken is told at once."""
+    address = f"127.0.0.1:{free_port()}"
+    chosen = settings.model_copy(update={"metrics_address": address})
+    app = create_app(chosen)
+    answer = httpx.get(f"http://{address}/metrics", trust_env=False)
+    assert answer.status_code == 200
+    with pytest.raises(EndpointRefused, match="KEYFILL_METRICS_ADDRESS"):
+        create_app(chosen)
+    app.state.parts.database.close()
 
 
 def test_the_parts_show_no_secret(settings: Settings) -> None:
@@ -67,3 +81,10 @@ def test_the_parts_show_no_secret(settings: Settings) -> None:
     for name in ("qr_key", "edge_key", "session_key"):
         assert settings.secret(name).hex() not in shown
         assert repr(settings.secret(name)) not in shown
+
+
+def test_its_limits_hold_for_all_apis(settings: Settings) -> None:
+    """What is made of settings counts in the database, not by itself."""
+    app = create_app(settings)
+    assert app.state.parts.limits.shared
+    app.state.parts.database.close()

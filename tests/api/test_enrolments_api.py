@@ -158,6 +158,7 @@ async def test_the_draft_is_shown_to_the_links_holder(house: House) -> None:
     shown = response.json()
     assert shown.pop("aud") == house.world.trust.audience
     assert shown.pop("server_time") == house.world.now
+    assert shown.pop("approval_keys") == "any"
     assert shown == {**about.model_dump(), "roles": ["administrator"]}
     assert (await enrol(house, token, entry(house, about, jwk_signer("ninth")))).is_success
 

@@ -8,9 +8,10 @@ from api.authentication import SECURE_COOKIE
 from api.pages.visitors import own_path
 from ceremony.registry import read_enrolment
 from ceremony.sms import mask_number
-from records import credentialentries
+from records import credentialentries, registrychanges
 from records.entryrows import pending_credential_row
 from tests.support.apihouse import House
+from tests.support.changes import bring_in, with_new_phone
 from tests.support.identities import Administrator, jwk_signer
 from tests.support.markup import Markup
 from tests.support.visits import post_form, visit
@@ -114,6 +115,28 @@ async def test_auditors_see_what_officers_sign(house: House) -> None:
     assert digest in response.text.replace(" ", "")
     assert "1 of 2 signatures" in response.text
     assert Markup(response.text).faults == []
+
+
+async def test_auditors_see_what_officers_signed_and_what_waits(house: House) -> None:
+    """With the time at which it takes effect, as soon as the key worker has said so.
+
+    Whose entry it is goes on with the former one until then.
+    """
+    world = house.world
+    world.cool_off(3_600)
+    order = bring_in(house.backstage, with_new_phone(world.second))
+    early = await visit(house, "/o", world.third)
+    assert "when the key worker has seen it" in early.text
+    with house.backstage.database.write() as session:
+        registrychanges.note_time(session, order.digest, 1_900_000_000)
+    response = await visit(house, "/o", world.third)
+    assert response.status_code == 200
+    assert order.name in response.text and "2030-03-17 17:46 UTC" in response.text
+    assert "Signed, and waits" in response.text
+    assert "+4915155555555" not in response.text
+    assert Markup(response.text).faults == []
+    # The former key signs in as before.
+    assert (await visit(house, "/r", world.second)).status_code == 200
 
 
 async def test_nobody_else_sees_what_officers_sign(house: House) -> None:

@@ -1,11 +1,16 @@
 """Sessions: who may do what, for how long, and what is kept of them."""
 
+import json
+from typing import Any
+
 import pytest
 from sqlmodel import select
 
+from api.sessionseal import SessionForged, SessionSeal
 from api.tokens import SESSION_SECONDS, session_digest
+from engine.keyring import KeyRing
 from records import credentialentries
-from records.tables.session import SessionRow
+from records.tables.session import SessionRow, SessionSource
 from tests.support.apihouse import House, wire
 
 COOKIE = "__Host-keyfill_session"
@@ -18,6 +23,25 @@ async def test_the_database_holds_no_session_token(house: House) -> None:
         [row] = session.exec(select(SessionRow)).all()
     assert token not in row.model_dump_json()
     assert (row.person, row.kid) == (house.world.first.person, house.world.first.kid)
+
+
+async def test_a_login_is_on_record(house: House) -> None:
+    """Who signed in, how and with which roles."""
+    await house.sign_in(house.world.first)
+    await house.sign_in(house.world.third)
+    told = [
+        (one.actor, one.actor_kind.value, json.loads(one.detail))
+        for one in house.events("session-opened")
+    ]
+    for _, _, detail in told:
+        assert len(detail.pop("digest")) == 64
+    assert told == [
+        (who.staff_no, role, {"by": "credential", "roles": [role]})
+        for who, role in (
+            (house.world.first, "administrator"),
+            (house.world.third, "auditor"),
+        )
+    ]
 
 
 async def test_a_passkey_signs_in_as_well(house: House) -> None:
@@ -66,20 +90,67 @@ async def test_a_revoked_credential_ends_its_sessions(house: House) -> None:
     assert (await house.get("/v1/reviews", session=session)).status_code == 401
 
 
-async def test_a_session_row_without_a_signed_entry_is_worth_nothing(house: House) -> None:
-    """Whoever can write session rows still cannot act: the entry behind it is verified."""
-    now = house.world.now
+def planted(house: House, token: str, **fields: Any) -> SessionRow:
+    """A session row of the first administrator's own person and key, without a seal."""
+    first, now = house.world.first, house.world.now
+    said = {
+        "token_digest": session_digest(token),
+        "source": SessionSource.CREDENTIAL,
+        "person": first.person,
+        "kid": first.kid,
+        "staff_no": first.staff_no,
+        "name": first.name,
+        "roles": '["administrator", "auditor"]',
+        "created_at": now,
+        "expires_at": now + 1000,
+        "seal": "",
+    }
+    return SessionRow(**{**said, **fields})
+
+
+async def test_a_session_row_that_the_api_did_not_seal_is_worth_nothing(house: House) -> None:
+    """Whoever can write session rows cannot make a session, not even of a right person and key."""
+    right = house.parts.session_seal.seal(planted(house, "right"))
+    rows = {
+        "unsealed": planted(house, "unsealed"),
+        "anothers": planted(house, "anothers", seal=right),
+        "nobodys": planted(house, "nobodys", person=None, kid=None, seal=right),
+        "other-key": planted(
+            house,
+            "other-key",
+            seal=SessionSeal((b"another session key, of 32 bytes",)).seal(
+                planted(house, "other-key")
+            ),
+        ),
+    }
     with house.backstage.database.write() as write:
-        row = SessionRow(
-            token_digest=session_digest("forged"),
-            person=house.world.first.person,
-            kid="another-kid",
-            roles='["auditor"]',
-            created_at=now,
-            expires_at=now + 1000,
-        )
+        for row in rows.values():
+            write.add(row)
+    for token in rows:
+        assert (await house.get("/v1/reviews", session=token)).status_code == 401, token
+
+
+async def test_a_sealed_row_rests_on_its_entry_all_the_same(house: House) -> None:
+    """The API's own row under another key than the one enrolled now is no session either."""
+    row = planted(house, "other", kid="another-kid")
+    row.seal = house.parts.session_seal.seal(row)
+    with house.backstage.database.write() as write:
         write.add(row)
-    assert (await house.get("/v1/reviews", session="forged")).status_code == 401
+    assert (await house.get("/v1/reviews", session="other")).status_code == 401
+
+
+def test_a_seal_outlives_the_rotation_of_payload_keys(house: House) -> None:
+    """The newest key seals and every key of the ring checks; a key that is out does not."""
+    row = planted(house, "x")
+    old, new = (
+        f"{name}:{key}" for name, key in (("k1", "0a" * 31 + "0b"), ("k2", "0c" * 31 + "0d"))
+    )
+    row.seal = SessionSeal.of_ring(KeyRing.read(old)).seal(row)
+    SessionSeal.of_ring(KeyRing.read(f"{new} {old}")).check(row)
+    with pytest.raises(SessionForged):
+        SessionSeal.of_ring(KeyRing.read(new)).check(row)
+    with pytest.raises(ValueError, match="32 bytes"):
+        SessionSeal((b"short",))
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "A" * 43, "A" * 101, "Ä"])

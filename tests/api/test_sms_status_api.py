@@ -12,8 +12,10 @@ import pytest
 import pytest_asyncio
 
 from api.app import TwilioCallbacks
+from ceremony.smscaps import DEFAULT_CAPS
 from gateways.twiliocallbacks import TwilioSignature
 from records import messages
+from records.messages import Recipient
 from records.tables.sms_message import SmsStatus
 from tests.support.apihouse import House
 
@@ -28,7 +30,10 @@ async def twilio(tmp_path: Path) -> AsyncIterator[House]:
     """A house whose messages go through Twilio, with one message on its way."""
     house = House.make(tmp_path, sms_callbacks=TwilioCallbacks(TwilioSignature(TOKEN, URL)))
     with house.backstage.database.write() as session:
-        messages.begin(session, "step", request_id="r", purpose="code", to_masked="+49••78", now=1)
+        to = Recipient("p", "T", "+49••78")
+        messages.begin(
+            session, "step", request_id="r", purpose="code", to=to, caps=DEFAULT_CAPS, now=1
+        )
         messages.finish(session, "step", SmsStatus.SENT, now=2, provider_sid=SID)
     yield house
     await house.close()

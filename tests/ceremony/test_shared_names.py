@@ -20,7 +20,8 @@ from ceremony.sms import NumberRefused, SmsStatus
 from ceremony.stages import Stage
 from ceremony.state import CeremonyState, Verdict
 from ceremony.statements import Kind
-from ceremony.syncplan import IndexedTerminal, SyncLimits, SyncStopped
+from ceremony.syncplan import SyncLimits, SyncStopped
+from ceremony.syncrows import IndexedTerminal
 from ceremony.verification import StatementError
 from tests.support.drive import Drive
 from tests.support.world import World
@@ -32,6 +33,7 @@ SHARED = {
     "REGISTRY_SYNC": "RegistrySync",
     "REGISTRY_SYNC_ID": "registry-sync",
     "REGISTRY_NOTES": "RegistryNotes",
+    "REGISTRY_CHANGE": "RegistryChange",
     "KEY_ORDER": "KeyOrder",
     "KEY_EXPORT": "KeyExport",
     "KEY_EXPORT_ID": "key-export",
@@ -50,6 +52,7 @@ SHARED = {
     "SIGNAL_RECEIPT": "receipt_submitted",
     "SIGNAL_CANCELLATION": "cancellation_submitted",
     "SIGNAL_REGISTRY_CHANGED": "registry_changed",
+    "SIGNAL_CHANGE_ENDED": "change_ended",
     "QUERY_STATUS": "status",
 }
 
@@ -64,6 +67,7 @@ def test_a_terminal_has_one_loading_request() -> None:
     """The workflow id names the terminal and nothing else, so Temporal keeps one open each."""
     assert names.loading_request_id("ATM-1") == "loading-request/ATM-1"
     assert names.registry_notes_id("run-1") == "registry-notes/run-1"
+    assert names.registry_change_id("ab") == "registry-change/ab"
     assert names.key_order_id("ab") == "key-order/ab"
 
 

@@ -72,9 +72,13 @@ def test_a_trust_file_reads() -> None:
         _bent(audience="absent"),
         _bent(rp_id=""),
         _bent(lowest_seq=-1),
+        _bent(cooling_off_seconds=-1),
+        _bent(cooling_off_seconds=604_801),
+        _bent(cooling_off_seconds=3_600.0),
+        _bent(cooling_off_seconds="3600"),
         _bent(extra=1),
     ],
-    ids=range(33),
+    ids=range(37),
 )
 def test_a_doubtful_trust_file_is_refused(text: str) -> None:
     """Thresholds under two, shared keys, private keys, missing roots, loose types: refused."""
@@ -113,3 +117,9 @@ def test_a_passkey_only_algorithm_is_refused(place: str) -> None:
     document[place][0] = jwk if place == "feed_keys" else {"name": "Olga", "key": jwk}
     with pytest.raises(TrustError, match="passkeys only"):
         Trust.read(json.dumps(document))
+
+
+def test_changes_wait_as_long_as_the_file_says() -> None:
+    """Not at all in a file that does not say so, at most a week."""
+    assert Trust.read(TEXT).cooling_off_seconds == 0
+    assert Trust.read(_bent(cooling_off_seconds=604_800)).cooling_off_seconds == 604_800

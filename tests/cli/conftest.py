@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from cli import app
 from commands.homefolder import HomeFolder
 from commands.init import make_home
 from tests.support.commandline import Keyfill, Lines
-from tests.support.databases import furnish
+from tests.support.databases import drop_database, furnish
 
 NO_TEMPORAL = "127.0.0.1:1"
 """Nobody listens there: a command of these tests reaches no deployment of somebody else's."""
@@ -33,11 +34,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(template: Path, tmp_path: Path) -> HomeFolder:
+def home(template: Path, tmp_path: Path) -> Iterator[HomeFolder]:
     """A home of the test's own."""
     home = HomeFolder(Path(shutil.copytree(template, tmp_path / "home")))
-    furnish(home)
-    return home
+    url = furnish(home)
+    yield home
+    drop_database(url)
 
 
 @pytest.fixture

@@ -31,10 +31,7 @@ from worker import key_parts
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HomeFolder]:
     """The home, and for these tests the only token that this process sees."""
-    if found.softhsm() is None:
-        if found.required():
-            pytest.fail("SoftHSM is required here (REQUIRE_HSM) and is not installed")
-        pytest.skip("SoftHSM is not installed: `python -m tests.support.softhsm` installs it")
+    found.needed(found.softhsm(), "SoftHSM")
     path = tmp_path_factory.mktemp("hsm") / "home"
     result = CliRunner().invoke(
         app, ["init", "--home", str(path), "--key-manager", "pkcs11"], env={}

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from ceremony.spraying import Alarm, Raised
 from ceremony.stages import Stage
 from commands.homefolder import HomeFolder
 from commands.running import Running
-from records import audit, projection
+from records import alarms, audit, projection
 from records.database import Database
 from records.tables.audit_event import ActorKind
 from records.tables.loading_request import LoadingRequestRow
@@ -78,6 +79,36 @@ def test_a_request_is_shown_with_its_trail(
     assert [event["event"] for event in shown["events"]] == ["request-opened"]
     assert "request-opened" in keyfill("requests", "show", "A" * 24).stdout
     assert keyfill("requests", "show", "C" * 24).exit_code == 3
+
+
+def test_alarms_are_listed(home: HomeFolder, lines: Lines, keyfill: Keyfill) -> None:
+    """`requests alarms` shows the newest first, in words and as JSON."""
+    database = Database(Settings.unchecked(home=home.path).database)
+    with database.write() as session:
+        for alarm, at in (
+            (Alarm.SMS_CAPPED, 1_800_000_000),
+            (Alarm.LOGINS_MANY_KEYS, 1_800_000_060),
+        ):
+            alarms.raise_alarm(session, Raised(alarm, 12, 3600), now=at)
+    database.close()
+    listed = lines("requests", "alarms")
+    assert [one["alarm"] for one in listed] == ["logins-many-keys", "sms-capped"]
+    assert listed[0] == {
+        "alarm": "logins-many-keys",
+        "raised_at": 1_800_000_060,
+        "seen": 12,
+        "within": 3600,
+    }
+    shown = keyfill("requests", "alarms", "--limit", "1").stdout
+    assert shown.split() == [
+        "2027-01-15",
+        "08:01:00Z",
+        "logins-many-keys",
+        "12",
+        "within",
+        "1",
+        "h",
+    ]
 
 
 def test_a_sample_terminal_is_whole(home: HomeFolder, keyfill: Keyfill) -> None:

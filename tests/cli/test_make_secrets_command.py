@@ -69,8 +69,8 @@ def test_the_operators_folder_runs_commands(
 
 def trust_of_production(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trust file with an https origin, and the environment of production."""
-    trust = {"origin": "https://keyfill.bank.example"}
-    monkeypatch.setattr("settings.Trust.read", lambda _: type("T", (), trust))
+    trust = {"origin": "https://keyfill.bank.example", "cooling_off_seconds": 86_400}
+    monkeypatch.setattr("settings.Trust.read", lambda _, **__: type("T", (), trust))
     (home / "trust.json").touch()
     monkeypatch.setenv("KEYFILL_ENVIRONMENT", "production")
     monkeypatch.setenv("KEYFILL_SMS_GATEWAY", "twilio")

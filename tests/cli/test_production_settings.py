@@ -35,7 +35,11 @@ def production(home: HomeFolder) -> HomeFolder:
     for role in ("api", "ceremony"):
         (home.path / "secrets" / role / "keyfill_twilio_auth_token").write_text("0f" * 16)
     trust = json.loads(home.trust_file.read_text())
-    trust.update(origin="https://keyfill.bank.example", rp_id="keyfill.bank.example")
+    trust.update(
+        origin="https://keyfill.bank.example",
+        rp_id="keyfill.bank.example",
+        cooling_off_seconds=3_600,
+    )
     home.trust_file.unlink()
     home.trust_file.write_text(json.dumps(trust))
     return home
@@ -87,6 +91,12 @@ def _plain_origin(home: HomeFolder) -> None:
     home.trust_file.write_text(json.dumps(trust))
 
 
+def _hasty(home: HomeFolder) -> None:
+    trust = json.loads(home.trust_file.read_text())
+    trust.update(cooling_off_seconds=3_599)
+    home.trust_file.write_text(json.dumps(trust))
+
+
 def _reuse_as_payload_key(home: HomeFolder) -> None:
     edge = (home.secrets("api") / "keyfill_edge_key").read_text().strip()
     (home.secrets("api") / "keyfill_payload_keys").write_text(f"k1:{edge}")
@@ -112,8 +122,12 @@ SABOTAGES: list[tuple[Role, Callable[[HomeFolder], None] | None, dict[str, str],
     ("api", None, {"KEYFILL_DATABASE_URL": ""}, "PostgreSQL"),
     ("api", None, {"KEYFILL_DATABASE_URL": "sqlite:////srv/keyfill.db"}, "PostgreSQL"),
     ("api", _plain_origin, {}, "https://"),
+    ("keys", _hasty, {}, "cooling_off_seconds of 3600"),
+    ("operator", _hasty, {}, "cooling_off_seconds of 3600"),
+    ("api", None, {"KEYFILL_COOLING_OFF_AT_LEAST": "7200"}, "cooling_off_seconds of 7200"),
     ("ceremony", None, {"KEYFILL_SMS_GATEWAY": "outbox"}, "twilio"),
     ("codec", None, {"KEYFILL_CODEC_READERS": "anyone"}, "auditors"),
+    ("api", None, {"KEYFILL_TRACES_ENDPOINT": "http://traces.bank.example/v1/traces"}, "https://"),
     ("api", _write("api", "twilio_auth_token", "0" * 15), {}, "16 characters"),
     ("ceremony", _write("ceremony", "twilio_auth_token", "0" * 15), {}, "16 characters"),
     (

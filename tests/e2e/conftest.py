@@ -1,9 +1,5 @@
 """What whole processes and real browsers share: the demo's one run, a browser, a house, a phone."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,35 +9,21 @@ from playwright.async_api import Browser
 
 from tests.support.applicant import Applicant
 from tests.support.browser import Window, browser, window
-from tests.support.databases import chosen, make_empty_database
-from tests.support.demorun import DemoRun
+from tests.support.databases import make_empty_database
+from tests.support.demorun import DemoRun, run_demo
 from tests.support.localhouse import LocalHouse, local_house
 from tests.support.reviewer import Reviewer
-
-ROOT = Path(__file__).parents[2]
-DEMO_WITHIN = 240.0
+from tests.support.twice import chosen
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
-    """Run the demo, with a folder for temporary files of its own."""
-    export, temporary = tmp_path_factory.mktemp("export"), tmp_path_factory.mktemp("demo")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
-    environment.pop("TEMPORAL_ADDRESS", None)
+    """Run the demo."""
+    environment = {}
     if chosen() == "postgresql":
-        environment["KEYFILL_DATABASE_URL"] = make_empty_database(temporary)
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "cli", "demo", "--json", "--export", str(export)],
-        env=environment,
-        cwd=temporary,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEMO_WITHIN,
-        check=False,
-    )
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return DemoRun(done.returncode, lines, done.stderr, export, temporary)
+        folder = tmp_path_factory.mktemp("database")
+        environment["KEYFILL_DATABASE_URL"] = make_empty_database(folder)
+    return run_demo(tmp_path_factory, **environment)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

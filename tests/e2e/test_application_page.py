@@ -14,7 +14,7 @@ from ceremony.verification import peek
 from tests.support.accessibility import violations
 from tests.support.apihouse import kcv_of_token
 from tests.support.applicant import APPROVED, IN_REVIEW, STAFF_NO, Applicant
-from tests.support.browser import NARROW, Colours, window
+from tests.support.browser import NARROW, window
 from tests.support.localhouse import LocalHouse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -119,15 +119,10 @@ async def test_the_administrator_cancels(applicant: Applicant) -> None:
 # ---- languages and widths
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-async def test_in_chinese_on_the_narrowest_phone(
-    local: LocalHouse, chromium: Browser, colours: Colours
-) -> None:
+async def test_in_chinese_on_the_narrowest_phone(local: LocalHouse, chromium: Browser) -> None:
     """zh-CN by the browser's wish, English by the switch, and nothing scrolls sideways."""
     load = await local.house.open()
-    async with window(
-        chromium, local.origin, size=NARROW, locale="zh-CN", colours=colours
-    ) as small:
+    async with window(chromium, local.origin, size=NARROW, locale="zh-CN") as small:
         key = await local.bring_passkey(small, local.house.world.first)
         applicant = Applicant(local, small, key, load)
         await applicant.scan()

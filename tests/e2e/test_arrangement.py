@@ -7,6 +7,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from ceremony.names import loading_request_id
 from commands.demostage import DemoStage
 from commands.scenario import APPROVAL, CODE, REVIEW, Act, Colleague, Scenario
@@ -47,10 +49,12 @@ class Accident:
         return text
 
 
+@pytest.mark.once("it is on PostgreSQL whatever the run is about")
 async def test_losing_an_api_and_a_worker_loses_nothing(tmp_path: Path) -> None:
     """Two loads go on when an API and a ceremony worker are killed in their midst; all is sealed.
 
-    With production settings, PostgreSQL, mutual TLS to Temporal and no secret in an environment.
+    With production settings, PostgreSQL, mutual TLS to Temporal and no secret in an environment;
+    every line that a process logs is a JSON object.
     """
     async with arrangement(tmp_path) as made:
         for who in (ANA, BEN):
@@ -72,6 +76,7 @@ async def test_losing_an_api_and_a_worker_loses_nothing(tmp_path: Path) -> None:
         for one in SCENARIOS:
             await _all_sealed(made, one.terminal_no)
         assert (made.home.path / "ceremony-2").exists(), "the survivor gives signs of life"
+        _every_line_is_json(made)
 
 
 def _act(scenario: Scenario, stage: DemoStage, accident: Accident) -> Act:
@@ -85,6 +90,17 @@ def _act(scenario: Scenario, stage: DemoStage, accident: Accident) -> Act:
         keyfill=stage.keyfill,
         outbox=accident,
     )
+
+
+def _every_line_is_json(made: Arrangement) -> None:
+    """And says at least which process it is, what happened and when."""
+    roles = set()
+    for process in made.processes.values():
+        for line in process.output().splitlines():
+            said = json.loads(line)
+            assert said["event"] and said["timestamp"] and said["logger"]
+            roles.add(said["role"])
+    assert roles == {"api", "ceremony", "keys"}
 
 
 def _one_active_key_each(made: Arrangement) -> None:

@@ -1,7 +1,5 @@
 """The enrolment page in a real browser: one link, one passkey, nothing active before officers."""
 
-from typing import Any
-
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
@@ -197,14 +195,9 @@ async def test_offline_while_enrolling_goes_on_by_itself(
     await waits(phone)
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-async def test_in_chinese_on_the_narrowest_phone(
-    local: LocalHouse, chromium: Browser, colours: Any
-) -> None:
+async def test_in_chinese_on_the_narrowest_phone(local: LocalHouse, chromium: Browser) -> None:
     """The whole way in zh-CN at 320 px; nothing scrolls sideways."""
-    async with window(
-        chromium, local.origin, size=NARROW, locale="zh-CN", colours=colours
-    ) as small:
+    async with window(chromium, local.origin, size=NARROW, locale="zh-CN") as small:
         await small.authenticator()
         await small.page.goto(enrolment_link(local))
         await expect(small.page.get_by_text("管理员和审计员", exact=True)).to_be_visible()

@@ -1,11 +1,8 @@
 """One load of the demo with SM2 and SM4, by whole processes; `openssl` opens what it left."""
 
 import base64
-import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,43 +10,15 @@ import pytest
 from terminal.gm.envelope import read_envelope
 from terminal.gm.signeddata import read_signed
 from terminal.tr34.der import INTEGER, OCTETS, SEQUENCE, whole
-from tests.support.demorun import DemoRun
+from tests.support.demorun import FIRST_LOAD, DemoRun, run_demo
 
-ROOT = Path(__file__).parents[2]
-WITHIN = 240.0
-# one terminal of the three: the others show what no format changes
-PROGRAM = """
-import cli
-from commands import demo
-demo.SCENARIOS = demo.SCENARIOS[:1]
-demo.COLLEAGUES = demo.COLLEAGUES[:2]
-cli.main()
-"""
+pytestmark = pytest.mark.once("about algorithms; the demo itself runs on both")
 
 
 @pytest.fixture(scope="module")
 def gm_demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """Run the demo's first load with `KEYFILL_KEY_ALGORITHM=SM4`."""
-    export, temporary = tmp_path_factory.mktemp("export"), tmp_path_factory.mktemp("gm-demo")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "TMPDIR": str(temporary),
-        "KEYFILL_KEY_ALGORITHM": "SM4",
-    }
-    environment.pop("TEMPORAL_ADDRESS", None)
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", PROGRAM, "demo", "--json", "--export", str(export)],
-        env=environment,
-        cwd=temporary,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=WITHIN,
-        check=False,
-    )
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return DemoRun(done.returncode, lines, done.stderr, export, temporary)
+    return run_demo(tmp_path_factory, program=FIRST_LOAD, KEYFILL_KEY_ALGORITHM="SM4")
 
 
 def test_an_sm4_key_is_loaded_by_gm_envelope(gm_demo: DemoRun) -> None:

@@ -2,56 +2,23 @@
 
 import base64
 import json
-import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.support import softhsm
-from tests.support.demorun import DemoRun
+from tests.support.demorun import FIRST_LOAD, DemoRun, run_demo
 
-ROOT = Path(__file__).parents[2]
-WITHIN = 240.0
-# one terminal of the three: the others show what no key manager changes
-PROGRAM = """
-import cli
-from commands import demo
-demo.SCENARIOS = demo.SCENARIOS[:1]
-demo.COLLEAGUES = demo.COLLEAGUES[:2]
-cli.main()
-"""
+pytestmark = pytest.mark.once("about the HSM; the demo itself runs on both")
 
 
 @pytest.fixture(scope="module")
 def hsm_demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """Run the demo's first load with `KEYFILL_KEY_MANAGER=pkcs11`, and keep its home."""
-    if softhsm.softhsm() is None:
-        if softhsm.required():
-            pytest.fail("SoftHSM is required here (REQUIRE_HSM) and is not installed")
-        pytest.skip("SoftHSM is not installed: `python -m tests.support.softhsm` installs it")
-    export, temporary = tmp_path_factory.mktemp("export"), tmp_path_factory.mktemp("hsm-demo")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "TMPDIR": str(temporary),
-        "KEYFILL_KEY_MANAGER": "pkcs11",
-    }
-    environment.pop("TEMPORAL_ADDRESS", None)
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", PROGRAM, "demo", "--json", "--keep", "--export", str(export)],
-        env=environment,
-        cwd=temporary,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=WITHIN,
-        check=False,
-    )
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return DemoRun(done.returncode, lines, done.stderr, export, temporary)
+    softhsm.needed(softhsm.softhsm(), "SoftHSM")
+    manager = {"KEYFILL_KEY_MANAGER": "pkcs11"}
+    return run_demo(tmp_path_factory, "--keep", program=FIRST_LOAD, **manager)
 
 
 def test_a_key_of_the_hsm_is_loaded(hsm_demo: DemoRun) -> None:

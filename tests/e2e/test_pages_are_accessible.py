@@ -7,17 +7,19 @@ from ceremony.reasons import Reason
 from ceremony.stages import Stage
 from tests.support import kioskbench
 from tests.support.accessibility import violations
-from tests.support.browser import KIOSK, NARROW, Colours, Window, window
+from tests.support.browser import KIOSK, NARROW, Window, window
 from tests.support.kioskbench import KioskProcess
 from tests.support.localhouse import LocalHouse
 from tests.support.terminalbench import TerminalBench
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.once("how a page looks does not depend on the database"),
+]
 
 bench, kiosk = kioskbench.bench, kioskbench.kiosk
 
 LOCALES = ["en-GB", "zh-CN"]
-COLOURS = ["light", "dark"]
 PATIENT = 20_000
 WIDEST_WORD = """() => [...document.querySelectorAll(".words li")].map((one) => {
   const range = document.createRange();
@@ -40,15 +42,12 @@ async def fine(narrow: Window, heading: str = "h1:visible") -> None:
     assert await violations(narrow) == [], await narrow.page.inner_text("main")
 
 
-@pytest.mark.parametrize("colours", COLOURS)
 @pytest.mark.parametrize("locale", LOCALES)
 async def test_entrances_enrolment_and_errors(
-    chromium: Browser, local: LocalHouse, locale: str, colours: Colours
+    chromium: Browser, local: LocalHouse, locale: str
 ) -> None:
     """The ways in, a link that is broken, an enrolment, what officers sign, and error pages."""
-    async with window(
-        chromium, local.origin, size=NARROW, locale=locale, colours=colours
-    ) as narrow:
+    async with window(chromium, local.origin, size=NARROW, locale=locale) as narrow:
         page = narrow.page
         for path in ("/a", "/s?next=/r", "/e#short"):
             await page.goto("about:blank")
@@ -69,16 +68,13 @@ async def test_entrances_enrolment_and_errors(
                 await fine(narrow)
 
 
-@pytest.mark.parametrize("colours", COLOURS)
 @pytest.mark.parametrize("locale", LOCALES)
 async def test_every_state_of_the_application_page(
-    chromium: Browser, local: LocalHouse, locale: str, colours: Colours
+    chromium: Browser, local: LocalHouse, locale: str
 ) -> None:
     """Sign-in, form, mistakes, each stage on the way to the KCV, and a rejection."""
     load = await local.house.open()
-    async with window(
-        chromium, local.origin, size=NARROW, locale=locale, colours=colours
-    ) as narrow:
+    async with window(chromium, local.origin, size=NARROW, locale=locale) as narrow:
         page = narrow.page
         await page.goto(load.qr_text)
         await fine(narrow, "[data-step=sign-in] h1")
@@ -111,19 +107,12 @@ async def test_every_state_of_the_application_page(
         await fine(narrow, "#fact-reason")
 
 
-@pytest.mark.parametrize("colours", COLOURS)
 @pytest.mark.parametrize("locale", LOCALES)
 async def test_every_ending_on_the_kiosk(
-    chromium: Browser,
-    bench: TerminalBench,
-    kiosk: KioskProcess,
-    locale: str,
-    colours: Colours,
+    chromium: Browser, bench: TerminalBench, kiosk: KioskProcess, locale: str
 ) -> None:
     """The question whether to cancel, and each ending without a key: axe finds nothing, it fits."""
-    async with window(
-        chromium, kiosk.url.rstrip("/"), size=KIOSK, locale=locale, colours=colours
-    ) as seen:
+    async with window(chromium, kiosk.url.rstrip("/"), size=KIOSK, locale=locale) as seen:
         page = seen.page
         await page.goto("/")
         for stage, reason in ENDINGS.items():

@@ -8,7 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.support.accessibility import violations
-from tests.support.browser import DESK, NARROW, Colours, Window, window
+from tests.support.browser import DESK, NARROW, Window, window
 from tests.support.localhouse import LocalHouse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -82,16 +82,14 @@ async def test_an_administrator_is_not_let_in(local: LocalHouse, desk: Window) -
         await expect(desk.page.get_by_text("Only auditors may see this.")).to_be_visible()
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.once("how a page looks does not depend on the database")
 @pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
 async def test_the_search_and_the_timeline_are_accessible(
-    chromium: Browser, local: LocalHouse, locale: str, colours: Colours
+    chromium: Browser, local: LocalHouse, locale: str
 ) -> None:
     """Axe finds nothing, and nothing scrolls sideways at 320 px, in both languages and colours."""
     load = await local.applied()
-    async with window(
-        chromium, local.origin, size=NARROW, locale=locale, colours=colours
-    ) as narrow:
+    async with window(chromium, local.origin, size=NARROW, locale=locale) as narrow:
         await local.visit(narrow, local.house.world.third, "/requests?branch=Main+Street")
         assert await violations(narrow) == []
         await narrow.page.goto(f"/requests/{load.id}")

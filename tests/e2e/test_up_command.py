@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,10 @@ from commands.homefolder import HomeFolder
 from commands.init import make_home
 from commands.running import sole_runner
 from engine.embedded import free_port
-from holdings import Role
-from keymanagement.kdh import make_development_kdh
-from records import migration
-from settings import Settings
 from tests.support.browser import browser
 from tests.support.databases import furnish
 from tests.support.processtree import children_of, gone
+from tests.support.sabotage import NO_PORT, SABOTAGES
 
 ROOT = Path(__file__).parents[2]
 UP_WITHIN = 90.0
@@ -99,10 +96,11 @@ def up(home: HomeFolder) -> Iterator[Up]:
 
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Everything up, for tests that leave it as it is."""
+    """Everything up, for tests that leave it as it is, and for the last one, which stops it."""
     running = Up(new_home(tmp_path_factory.mktemp("standing") / "home"))
     yield running
-    running.end(signal.SIGTERM)
+    if running.process.poll() is None:
+        running.end(signal.SIGTERM)
 
 
 def test_everything_answers(standing: Up) -> None:
@@ -138,15 +136,6 @@ def test_a_schedule_repeats_the_synchronisation(standing: Up) -> None:
     for arguments in (["--every", "5"], ["--every", "10"], ["--remove"], ["--remove"]):
         done = standing.keyfill("terminals", "schedule", *arguments)
         assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_stops_everything(up: Up, number: signal.Signals) -> None:
-    """One signal ends all processes, in order, with exit code 0, and nothing is left running."""
-    assert len(up.children) >= 4
-    assert up.end(number) == 0
-    assert gone(up.children)
-    assert not (up.home.path / "running.json").exists()
 
 
 def test_a_home_runs_once(home: HomeFolder) -> None:
@@ -202,99 +191,6 @@ def test_the_doctor_finds_nothing_to_mend(standing: Up) -> None:
     }
 
 
-def _secret(role: Role, name: str) -> Callable[[HomeFolder], Path]:
-    return lambda home: home.secrets(role) / f"keyfill_{name}"
-
-
-def _ended_kdh(home: HomeFolder) -> None:
-    kdh = make_development_kdh(now=int(time.time()) - 800 * 86_400, days=700)
-    folder = home.secrets("keys")
-    (folder / "keyfill_kdh_key").write_bytes(kdh.key_pem)
-    (folder / "keyfill_kdh_certificate").write_bytes(kdh.certificate_pem)
-
-
-def _broken_trust(home: HomeFolder) -> None:
-    home.trust_file.unlink()
-    home.trust_file.write_text("{}")
-
-
-def _no_payload_keys(home: HomeFolder) -> None:
-    for path in (home.path / "secrets").rglob("keyfill_payload_keys"):
-        path.unlink()
-
-
-def _old_schema(home: HomeFolder) -> None:
-    migration.downgrade(Settings.unchecked(home=home.path).database, "0001")
-
-
-NO_PORT = "127.0.0.1:1"
-SABOTAGES: dict[str, tuple[Callable[[HomeFolder], object], dict[str, str], str, int]] = {
-    "a missing secret": (
-        lambda home: _secret("api", "edge_key")(home).unlink(),
-        {},
-        "settings: api",
-        2,
-    ),
-    "a short secret": (
-        lambda home: _secret("keys", "kek")(home).write_text("ab" * 31),
-        {},
-        "settings: keys",
-        2,
-    ),
-    "a value that cannot be": (
-        lambda home: None,
-        {"KEYFILL_SMS_LANGUAGE": "la"},
-        "settings: operator",
-        2,
-    ),
-    "other payload keys": (
-        lambda home: _secret("keys", "payload_keys")(home).write_text(
-            f"k1:{'0123456789abcdef' * 4}"
-        ),
-        {},
-        "payload keys",
-        2,
-    ),
-    "no payload keys in one role": (
-        lambda home: _secret("api", "payload_keys")(home).unlink(),
-        {},
-        "payload keys",
-        2,
-    ),
-    "no payload keys in production": (
-        _no_payload_keys,
-        {"KEYFILL_ENVIRONMENT": "production"},
-        "Temporal",
-        2,
-    ),
-    "a broken trust file": (_broken_trust, {}, "trust file", 2),
-    "a trust file for all to write": (
-        lambda home: home.trust_file.chmod(0o666),
-        {},
-        "trust file: who may write",
-        2,
-    ),
-    "no journal": (lambda home: home.journal.unlink(), {}, "journal", 2),
-    "a broken key policy": (lambda home: home.policy_file.write_text("="), {}, "key policy", 2),
-    "an ended KDH certificate": (_ended_kdh, {}, "certificate: KDH", 2),
-    "an old schema": (_old_schema, {}, "database: schema", 2),
-    "no Temporal": (lambda home: None, {"KEYFILL_TEMPORAL_ADDRESS": NO_PORT}, "Temporal", 4),
-    "no such namespace": (
-        lambda home: None,
-        {"KEYFILL_TEMPORAL_NAMESPACE": "nowhere"},
-        "Temporal",
-        2,
-    ),
-    "Temporal elsewhere, unencrypted": (
-        lambda home: None,
-        {"KEYFILL_TEMPORAL_ADDRESS": "10.0.0.1:7233", "KEYFILL_ENVIRONMENT": "production"},
-        "Temporal",
-        2,
-    ),
-    "no API": (lambda home: None, {}, "API", 4),
-}
-
-
 @pytest.mark.parametrize("name", SABOTAGES)
 def test_the_doctor_names_what_was_sabotaged(standing: Up, tmp_path: Path, name: str) -> None:
     """One thing wrong at a time: `doctor` says which, in a sentence, and ends accordingly."""
@@ -303,6 +199,8 @@ def test_the_doctor_names_what_was_sabotaged(standing: Up, tmp_path: Path, name:
     home = HomeFolder(
         Path(shutil.copytree(standing.home.path, tmp_path / "home", ignore=leave_out))
     )
+    # A server's database would not be copied with the home, and an old schema would be everybody's.
+    furnish(home)
     sabotage(home)
     environment = {
         "KEYFILL_HOME": str(home.path),
@@ -358,3 +256,19 @@ def test_the_temporal_ui_shows_what_temporal_cannot_read(standing: Up) -> None:
     stored = b"".join(one.read_bytes() for one in standing.home.path.glob("temporal.db*"))
     assert b"registry-sync" in stored
     assert b"back office's feed" not in stored
+
+
+# ---- the end of it: the last tests, as they stop what the others used
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_one_signal_stops_everything(
+    number: signal.Signals, request: pytest.FixtureRequest
+) -> None:
+    """One signal ends all processes, in order, with exit code 0, and nothing is left running."""
+    # The second of them starts everything anew.
+    up: Up = request.getfixturevalue("standing" if number is signal.SIGTERM else "up")
+    assert len(up.children) >= 4
+    assert up.end(number) == 0
+    assert gone(up.children)
+    assert not (up.home.path / "running.json").exists()

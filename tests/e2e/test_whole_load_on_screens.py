@@ -111,6 +111,7 @@ async def reloaded(one: Window) -> None:
     await expect(heading).to_have_text(before, timeout=PATIENT)
 
 
+@pytest.mark.once("the load in English makes the same calls")
 async def test_a_load_with_the_network_away_at_every_press(
     house: WholeHouse, chromium: Browser, people: tuple[Human, Human]
 ) -> None:

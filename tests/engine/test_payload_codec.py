@@ -141,6 +141,20 @@ async def test_a_refused_payload_is_refused_by_whoever_wants_its_value() -> None
         at().payload_converter.from_payloads([marked])
 
 
+async def test_what_is_not_opened_is_told() -> None:
+    """A refused payload and one under an unknown key are told apart, also by a workflow's codec."""
+    told: list[bool] = []
+    codec = codec_of(f"k1:{KEY}", told.append)
+    assert codec is not None
+    context = WorkflowSerializationContext(namespace=HERE.namespace, workflow_id=HERE.workflow_id)
+    here = codec.with_context(context)
+    await here.decode([PLAIN, seal(RING, HERE, PLAIN)])
+    assert told == [False]
+    with pytest.raises(PayloadKeyUnknown):
+        await here.decode([seal(KeyRing.read(f"k2:{OTHER}"), HERE, PLAIN)])
+    assert told == [False, True]
+
+
 async def test_a_payload_outside_of_any_workflow_is_not_sealed() -> None:
     """Without a workflow there is nothing to bind a payload to: both directions refuse."""
     converter = data_converter(SealingCodec(RING))

@@ -2,10 +2,9 @@
 
 import gzip
 import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
 
 import httpx
@@ -16,6 +15,7 @@ from ceremony.feed import FeedError, FeedReading, NotModified
 from ceremony.reasons import Reason
 from gateways.backoffice import MAX_ENTRY_BYTES
 from gateways.httpfeed import MAX_PAGE_BYTES, HttpFeed
+from tests.support.loopbackserver import LoopbackServer
 
 
 class Answer(NamedTuple):
@@ -61,24 +61,16 @@ class BackOffice:
                 except OSError:
                     self.close_connection = True
 
-            def log_message(self, *args: object) -> None:
-                """Keep the test's output clean."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
-        self.thread.start()
+        self.server = LoopbackServer(Handler)
 
     @property
     def origin(self) -> str:
         """Scheme, host and port."""
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+        return self.server.origin
 
     def close(self) -> None:
         """Stop and wait for it."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        self.server.close()
 
 
 @pytest.fixture
@@ -313,7 +305,7 @@ def test_a_slow_feed_times_out(office: BackOffice, client: httpx.Client) -> None
 def test_a_feed_that_is_away_is_unreachable(office: BackOffice, client: httpx.Client) -> None:
     """A refused connection is a feed error like any other."""
     source = feed(office, client)
-    office.server.server_close()
+    office.close()
     assert failure(source) == "unreachable"
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ceremony.sms import SmsAmbiguous, SmsError, SmsRefused, SmsUnavailable
 from gateways.twilio import TwilioGateway
+from tests.support.loopbackserver import LoopbackServer
 
 ACCOUNT = "AC" + "0" * 32
 SECRET = "f00dfeedf00dfeedf00dfeedf00dfeed"
@@ -55,24 +56,16 @@ class Twilio:
                 self.end_headers()
                 self.wfile.write(content)
 
-            def log_message(self, *args: object) -> None:
-                """Keep the test's output clean."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
-        self.thread.start()
+        self.server = LoopbackServer(Handler)
 
     @property
     def url(self) -> str:
         """Scheme, host and port."""
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+        return self.server.origin
 
     def close(self) -> None:
         """Stop and wait for it."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        self.server.close()
 
     def gateway(self, timeout: float = 5.0, **options: object) -> TwilioGateway:
         """A gateway to this Twilio."""

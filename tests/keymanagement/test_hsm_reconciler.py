@@ -19,6 +19,7 @@ import pytest
 
 from keymanagement.checkvalue import key_check_value
 from keymanagement.journalrows import KeyState
+from keymanagement.observer import KeyObserver
 from keymanagement.pkcs11.faults import TerminalUntrusted
 from keymanagement.pkcs11.reconciler import ABANDONED_SECONDS, Finding, KeyReconciler
 from keymanagement.pkcs11.session import HsmConnection
@@ -26,7 +27,7 @@ from keymanagement.pkcs11.terminalkeys import trusted_key
 from keymanagement.port import HostCopyInvalid, KeyAlgorithm, KeyBinding
 from tests.support.hsmbench import HsmBench, opened, public_key
 from tests.support.keybench import Case, KeyBench
-from tests.support.keyfakes import PowerCut, Wire
+from tests.support.keyfakes import MemoryObserver, PowerCut, Wire
 from tests.support.world import World
 
 MOST_STEPS = 80
@@ -72,13 +73,16 @@ class House:
         made._connection = CutConnection(self.hsm.connection, wire)  # type: ignore[assignment]
         return made
 
-    def reconcile(self, bench: KeyBench, later: int = 0) -> Counter[Finding]:
+    def reconcile(
+        self, bench: KeyBench, later: int = 0, observer: KeyObserver | None = None
+    ) -> Counter[Finding]:
         """Compare the bench's keys with its journal, so many seconds later."""
         return KeyReconciler(
             self.hsm.connection,
             bench.manager.keys,  # type: ignore[attr-defined]
             bench.journal,
             lambda: self.world.now + later,
+            observer=observer,
         ).reconcile()
 
 
@@ -131,6 +135,15 @@ def test_a_release_that_died_anywhere_leaves_one_key_when_it_is_repeated(house: 
         again.close()
     assert deaths >= 20
     assert adopted >= 4
+
+
+def test_an_observer_is_told_what_was_found(house: House) -> None:
+    """Every finding with its number, zeros too: an alert waits for the first unknown key."""
+    bench, told = house.bench("observed"), MemoryObserver()
+    bench.released()
+    house.reconcile(bench, observer=told)
+    assert told.found == [dict.fromkeys((one.value for one in Finding), 0) | {"kept": 1}]
+    bench.close()
 
 
 def test_a_release_that_nobody_repeats_leaves_no_key_without_a_row(house: House) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ceremony.keylife import KeyAct
+from keymanagement.changerows import ASSIGNMENTS, CHANGES, Cooling
 from keymanagement.journal import Journal
 from keymanagement.journalerrors import DuplicateKey, JournalConflict, JournalCorrupt
 from keymanagement.journalfile import HEADS, SCHEMA_VERSION, Table
@@ -43,6 +44,17 @@ TWIN = "C" * 24
 COLUMNS = [(table, name) for table in (*TABLES, HEADS) for name in (*table.columns, "mac")]
 Value = str | int | bytes | None
 ADDED = [table.name for table in TABLES if table.since > 1]
+WAITING = Reliance(
+    "terminal",
+    "ATM-0001",
+    2,
+    digest("entry 2"),
+    digest("identity"),
+    epp_key=digest("EPP key"),
+    assignment_digest=digest("two others"),
+    may_reassign=True,
+)
+"""A change that still waits."""
 FORMER = (
     "PRAGMA user_version = 1",
     *(f"DROP TABLE {name}" for name in ADDED),
@@ -72,10 +84,12 @@ def path(tmp_path: Path, kek: bytes) -> Path:
                     digest("entry"),
                     digest("identity"),
                     epp_key=digest("EPP key"),
+                    assignment_digest=digest("two people"),
                 ),
                 Reliance("credential", "p-1", 1, digest("other"), digest("key")),
             ]
         )
+        journal.observe([Sighting(WAITING, True)], Cooling(3_600, NOW))
         journal.revoke(Revoked("person", "p-9", 4, digest("revocation")))
         journal.begin_order(ordered(KeyAct.REVOKE))
         journal.finish_order(ordered(KeyAct.REVOKE).digest, NOW)
@@ -160,6 +174,19 @@ Use = Callable[[Journal], object]
             lambda journal: journal.observe(
                 [Sighting(Reliance("terminal", "ATM-0001", 2, digest("x"), digest("x")), True)]
             ),
+        ),
+        (CHANGES, "seen_at", lambda journal: journal.rely_on([WAITING])),
+        (
+            CHANGES,
+            "withdrawn",
+            lambda journal: journal.withdraw(
+                "terminal", "ATM-0001", WAITING.digest, Cooling(3_600, NOW)
+            ),
+        ),
+        (
+            ASSIGNMENTS,
+            "assignment_digest",
+            lambda journal: journal.observe([Sighting(replace(WAITING, seq=3), True)]),
         ),
         (
             REVOCATIONS,

@@ -369,7 +369,7 @@ def test_a_fault_of_the_journal_is_not_an_answer(
     case = bench.released()
     receipt = bench.receipt(case)
 
-    def locked(*_: Any) -> None:
+    def locked(*_: Any, **__: Any) -> None:
         raise JournalUnavailable("locked")
 
     with monkeypatch.context() as broken:

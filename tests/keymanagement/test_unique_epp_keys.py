@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ceremony.reasons import Reason
+from ceremony.registry import VerifiedTerminal
 from keymanagement.entries import observe_entries
 from keymanagement.journal import Journal
 from keymanagement.journalerrors import EppKeyForeign
@@ -25,6 +26,11 @@ def bench(tmp_path: Path) -> Iterator[KeyBench]:
     bench = KeyBench.make(tmp_path)
     yield bench
     bench.close()
+
+
+def show(bench: KeyBench, one: VerifiedTerminal) -> None:
+    """Show the key worker a terminal's entry."""
+    observe_entries(bench.journal, bench.world.trust, [one], now=bench.world.now)
 
 
 def register(bench: KeyBench, one: Terminal, **fields: Any) -> None:
@@ -82,7 +88,7 @@ def test_the_same_certificate_in_two_terminals_is_refused(bench: KeyBench) -> No
 
 def test_an_entry_that_was_only_shown_counts(bench: KeyBench) -> None:
     """The key worker need not have released to the first terminal: it was shown its entry."""
-    observe_entries(bench.journal, [bench.world.read_terminal(bench.world.entries().terminal)])
+    show(bench, bench.world.read_terminal(bench.world.entries().terminal))
     require_foreign(bench, share(bench))
 
 
@@ -103,7 +109,7 @@ def test_an_epp_that_its_terminal_gave_up_moves(bench: KeyBench, shown: bool) ->
     moved = replace(bench.world.terminal, epp=sample_epp("the new EPP of ATM-0001"))
     register(bench, moved, seq=2)
     if shown:
-        observe_entries(bench.journal, [bench.world.read_terminal(bench.world.entries().terminal)])
+        show(bench, bench.world.read_terminal(bench.world.entries().terminal))
         assert bench.release(bench.command(case)).refused is None
     else:
         bench.released()
@@ -125,7 +131,7 @@ def test_a_key_is_wrapped_again_only_for_its_own_terminal(bench: KeyBench) -> No
     share(bench)
     theirs = bench.world.read_terminal(bench.world.entries(bench.world.other).terminal)
     assert mine.epp.key_fingerprint == theirs.epp.key_fingerprint
-    observe_entries(bench.journal, [theirs])
+    show(bench, theirs)
     outcome = bench.release(bench.command(bench.confirmed_anew(case)))
     assert outcome.refused is Reason.FOREIGN_EPP_KEY
 
@@ -135,7 +141,7 @@ def test_a_receipt_counts_whoever_has_the_epp_now(bench: KeyBench) -> None:
     case = bench.released()
     share(bench)
     theirs = bench.world.read_terminal(bench.world.entries(bench.world.other).terminal)
-    observe_entries(bench.journal, [theirs])
+    show(bench, theirs)
     assert bench.settle(case.request_id, bench.receipt(case)).active
 
 

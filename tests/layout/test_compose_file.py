@@ -184,6 +184,22 @@ def test_what_compose_mounts_is_there() -> None:
                 assert Path(source).is_file(), source
 
 
+def test_metrics_are_served_inside_only() -> None:
+    """What Prometheus reads is on networks without a way out, and on no port of the host."""
+    watched = {
+        name: one
+        for name, one in services().items()
+        if "KEYFILL_METRICS_ADDRESS" in (one.get("environment") or {})
+    }
+    assert watched.keys() == {"api", "ceremony-worker", KEY_WORKER}
+    for name, one in watched.items():
+        _, _, port = one["environment"]["KEYFILL_METRICS_ADDRESS"].rpartition(":")
+        assert all(str(published["target"]) != port for published in one.get("ports", [])), name
+        (network,) = {"watch", "keys-watch"} & one["networks"].keys()
+        assert read()["networks"][network]["internal"] is True
+        assert (network == "keys-watch") is (name == KEY_WORKER)
+
+
 def _sources(one: dict[str, Any]) -> set[str]:
     return {mount["source"] for mount in one.get("volumes", [])}
 

@@ -15,6 +15,7 @@ PACKAGES = {
     "gateways",
     "keymanagement",
     "records",
+    "telemetry",
     "terminal",
     "workflows",
 }
@@ -25,7 +26,7 @@ ALLOWED = {
     "holdings": set(),
     "settings": {"ceremony", "holdings", "soundness"},
     "soundness": {"ceremony", "holdings", "settings"},
-    "keyworker": {"activities", "ceremony", "keymanagement", "records", "settings"},
+    "keyworker": {"activities", "ceremony", "keymanagement", "records", "settings", "telemetry"},
     "worker": PACKAGES - {"api", "commands", "terminal"} | {"keyworker", "settings"},
 }
 

@@ -17,7 +17,8 @@ from records.tables.submission import SubmissionRow
 from records.tables.terminal_entry import TerminalEntryRow
 from records.tables.token import TokenRow
 from records.tables.verdict import VerdictRow
-from tests.support.databases import ENGINES, make_database, make_empty_database
+from tests.support.databases import make_database, make_empty_database
+from tests.support.twice import ENGINES, Engine
 
 NOW = 1_800_000_000
 
@@ -28,19 +29,20 @@ def digest(text: str) -> str:
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> str:
+def engine(request: pytest.FixtureRequest) -> Engine:
     """The kind of database; every test that asks for one runs on each."""
-    return str(request.param)
+    chosen: Engine = request.param
+    return chosen
 
 
 @pytest.fixture
-def database_url(engine: str, tmp_path: Path) -> str:
+def database_url(engine: Engine, tmp_path: Path) -> str:
     """The URL of a migrated, empty database of the test's own."""
     return make_database(tmp_path, engine)
 
 
 @pytest.fixture
-def empty_url(engine: str, tmp_path: Path) -> str:
+def empty_url(engine: Engine, tmp_path: Path) -> str:
     """The URL of a database that was never migrated."""
     return make_empty_database(tmp_path, engine)
 

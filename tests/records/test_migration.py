@@ -84,7 +84,7 @@ def test_the_migrations_make_the_models_schema(database_url: str, empty_url: str
         METADATA.create_all(connection)
     engine.dispose()
     assert objects(database_url) == objects(empty_url)
-    assert len(METADATA.tables) == 18
+    assert len(METADATA.tables) == 23
 
 
 def test_alembic_finds_no_difference(database_url: str) -> None:

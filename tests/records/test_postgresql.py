@@ -13,6 +13,7 @@ from records import attempts, migration
 from records.database import Database
 from records.engines import Limits, Use, open_engine
 from records.failures import DatabaseUnavailable, Unstorable
+from records.notices import NOTHING_AWAITED
 from records.watcher import ChangeWatcher
 from tests.support.postgresql import server
 
@@ -303,8 +304,8 @@ def test_who_wrote_nothing_tells_nothing(database: Database) -> None:
         raise KeyError("any")
     with database.read() as session:
         attempts.used(session, "s")
-    assert listener.take() == 0
+    assert listener.take() == []
     use(database)
     assert select.select([listener], [], [], 10)[0]
-    assert listener.take() == 1
+    assert listener.take() == [NOTHING_AWAITED]
     listener.close()

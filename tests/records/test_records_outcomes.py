@@ -7,15 +7,16 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from ceremony.smscaps import DEFAULT_CAPS
 from records import audit, enrolments, keystore, messages, sessions, syncruns
 from records.database import Database
-from records.messages import Delivery
+from records.messages import Delivery, Recipient
 from records.redaction import without_numbers
 from records.schema import METADATA
 from records.tables.audit_event import ActorKind
 from records.tables.enrolment_link import EnrolmentLinkRow
 from records.tables.key import KeyRow, KeyState
-from records.tables.session import SessionRow
+from records.tables.session import SessionRow, SessionSource
 from records.tables.sms_message import SmsStatus
 from records.tables.token import TokenRow
 
@@ -117,7 +118,13 @@ def begin(database: Database, step: str = "r1/sms/1") -> bool:
     """Note the intent of a message; tell whether it is new."""
     with database.write() as session:
         return messages.begin(
-            session, step, request_id="r1", purpose="sms-code", to_masked="***34", now=NOW
+            session,
+            step,
+            request_id="r1",
+            purpose="sms-code",
+            to=Recipient("p1", "T-1", "***34"),
+            caps=DEFAULT_CAPS,
+            now=NOW,
         )[1]
 
 
@@ -216,9 +223,13 @@ def session_row(name: str, person: str = "p1", expires_at: int = NOW + 10) -> Se
     """A session of a person."""
     return SessionRow(
         token_digest=name,
+        source=SessionSource.CREDENTIAL,
         person=person,
         kid="k",
+        staff_no="A1",
+        name="A",
         roles="[]",
+        seal="",
         created_at=NOW,
         expires_at=expires_at,
     )
@@ -310,7 +321,10 @@ def test_no_number_in_clear_anywhere(database: Database) -> None:
     """A telephone number handed in by mistake is in no byte of the database."""
     number = "+8613800001234"
     with database.write() as session:
-        messages.begin(session, "s", request_id="r1", purpose="sms-code", to_masked=number, now=NOW)
+        to = Recipient("p1", "T-1", number)
+        messages.begin(
+            session, "s", request_id="r1", purpose="sms-code", to=to, caps=DEFAULT_CAPS, now=NOW
+        )
         messages.finish(session, "s", SmsStatus.FAILED, now=NOW, error=f"to {number}: 21211")
         audit.write(
             session,

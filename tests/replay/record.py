@@ -20,7 +20,7 @@ from typing import Any, Final
 from temporalio.client import Client, WorkflowHandle
 
 from ceremony import names
-from ceremony.messages import CodeRequest, NotesOrder, SyncOrder
+from ceremony.messages import NotesOrder, SyncOrder
 from ceremony.stages import Stage
 from ceremony.state import ATTEMPTS
 from engine.client import connect
@@ -67,9 +67,7 @@ async def cancelled(stage: Backstage, client: Client) -> WorkflowHandle[Any, Any
     """The terminal gives up while three SMS are under way."""
     stage.memory.flowing.clear()
     load = await Load.open(stage, client)
-    await load.handle.signal(
-        names.SIGNAL_CODE_REQUESTED, CodeRequest(request_id=load.request_id, n=1)
-    )
+    await load.begin_code()
     load.codes = 1
     await load.to(Stage.AWAITING_CONFIRMATION)
     asked = stage.memory.asked

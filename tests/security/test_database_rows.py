@@ -292,34 +292,51 @@ def _forget_tries(bench: Bench, load: Ceremony) -> None:
         )
 
 
-async def test_planted_sessions_read_but_approve_nothing(bench: Bench) -> None:
+async def test_planted_sessions_are_none(bench: Bench) -> None:
     """A session row for the second administrator, with an auditor's roles, its token known.
 
-    How far it goes: it reads what the database writer can read anyway. Roles come from the signed
-    entry, and a decision needs the administrator's own signature.
+    Also one for an auditor without any credential, and a genuine session that another role was
+    written into. Each is 401: the rows are sealed by the API. And a decision needs the
+    administrator's own signature.
     """
     load = await Ceremony.at(bench, Stage.AWAITING_REVIEW)
     second, now = load.place.second, int(time.time())
     with bench.rows(triggers=True) as rows:
-        for token, kid in ((FORGED_TOKEN, second.key.kid), (f"{FORGED_TOKEN} 2", "x" * 43)):
+        for token, person, kid in (
+            (FORGED_TOKEN, second.person, second.key.kid),
+            (f"{FORGED_TOKEN} 2", second.person, "x" * 43),
+            (f"{FORGED_TOKEN} 3", None, None),
+        ):
             rows.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, NULL)",
+                "INSERT INTO sessions (token_digest, source, person, kid, staff_no, name, roles, "
+                "created_at, expires_at, seal) VALUES (?, ?, ?, ?, ?, 'x', ?, ?, ?, ?)",
                 (
                     sha256_hex(token.encode()),
-                    second.person,
+                    "credential" if person else "openid-connect",
+                    person,
                     kid,
+                    second.staff_no,
                     json.dumps(["auditor", "administrator"]),
                     now,
                     now + 1_000,
+                    "0" * 64,
                 ),
             )
-    bearer = {"Authorization": f"Bearer {FORGED_TOKEN}"}
-    reviews = await load.http.get("/v1/reviews", headers=bearer)
-    assert reviews.status_code == 200
-    audit = await load.http.get("/v1/loading-requests", headers=bearer)
-    assert audit.status_code == 403
-    other = {"Authorization": f"Bearer {FORGED_TOKEN} 2"}
-    assert (await load.http.get("/v1/reviews", headers=other)).status_code == 401
+    genuine = await load.session(load.place.first)
+    with bench.rows(triggers=True) as rows:
+        rows.execute(
+            "UPDATE sessions SET roles = ?, person = ?, kid = ? WHERE token_digest = ?",
+            (
+                json.dumps(["auditor", "administrator"]),
+                second.person,
+                second.key.kid,
+                sha256_hex(genuine.encode()),
+            ),
+        )
+    for token in (FORGED_TOKEN, f"{FORGED_TOKEN} 2", f"{FORGED_TOKEN} 3", genuine):
+        bearer = {"Authorization": f"Bearer {token}"}
+        for path in ("/v1/reviews", "/v1/loading-requests"):
+            assert (await load.http.get(path, headers=bearer)).status_code == 401, path
     attacker = SigningKey.generate()
     text = load.sign_decision(Person("", second.staff_no, "", attacker, "", ""))
     path = f"/v1/reviews/{load.request_id}/decision"
@@ -327,7 +344,7 @@ async def test_planted_sessions_read_but_approve_nothing(bench: Bench) -> None:
     assert answer.status_code == 401
     own = load.sign_decision(load.place.first)
     answer = await load.post(path, {"statement": own}, session=FORGED_TOKEN)
-    assert answer.status_code == 403
+    assert answer.status_code == 401
     assert load.stage is Stage.AWAITING_REVIEW
 
 

@@ -30,6 +30,7 @@ MINE: Final = {
     "terminal_entries": "terminal_no = :terminal",
     "enrolment_links": "person IN (:first, :second)",
     "revocations": "name IN (:first, :second, :terminal)",
+    "spent_states": "true",
     "sync_runs": "true",
 }
 """What in each table is about one loading request, its terminal or its people."""

@@ -32,7 +32,10 @@ LOOKS: Final = (1, 10)
 """After how many loads the memory is searched; and at the end."""
 EPP: Final = sample_epp("strength", 2048)
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's"),
+    pytest.mark.once("about a process's memory; it searches the SQLite file beside it"),
+]
 
 
 class LoadingProcess:

@@ -224,16 +224,32 @@ async def test_confirmation_before_approval_is_out_of_place(bench: Bench) -> Non
 
 
 async def test_a_changed_assignment_after_approval_ends_the_request(bench: Bench) -> None:
-    """The back office names another second administrator after the old one approved."""
+    """Back office and officers name another second administrator after the old one approved."""
     load, other = await Ceremony.at(bench, Stage.AWAITING_CONFIRMATION), await bench.place()
     code = await load.approval_code()
     said = terminal_entry(bench, load.place)
     changed = {"nonce": new_nonce(), "seq": 2, "second": other.second.person}
-    bench.publish(TerminalEntry(**{**said.model_dump(), **changed}))
+    bench.publish(TerminalEntry(**{**said.model_dump(), **changed}), *bench.officers)
     assert (await bench.synchronise()).ended == (load.place.terminal_no,)
     await eventually(lambda: load.stage is Stage.FAILED or None)
     assert (await load.confirm(code=code)).status_code == 409
     assert not load.account.keys
+
+
+async def test_a_changed_assignment_needs_as_many_officers_as_an_enrolment(bench: Bench) -> None:
+    """The feed key, alone and with one officer, names another first or second administrator."""
+    load, other = await Ceremony.at(bench, Stage.AWAITING_CONFIRMATION), await bench.place()
+    said, before = terminal_entry(bench, load.place), load.registry_digest
+    swapped = {"first": said.second, "second": said.first}
+    for changes in ({"first": other.first.person}, {"second": other.second.person}, swapped):
+        for officers in ((), bench.officers[:1]):
+            entry = {**said.model_dump(), "nonce": new_nonce(), "seq": 2, **changes}
+            bench.publish(TerminalEntry(**entry), *officers)
+            report = await bench.synchronise()
+            assert (report.changed, report.waiting, len(report.refused)) == (0, 0, 1)
+    bench.publish(said)
+    assert load.registry_digest == before
+    await load.to(Stage.LOADED)
 
 
 async def test_a_change_that_nobody_tells_of_is_seen_at_confirmation(bench: Bench) -> None:

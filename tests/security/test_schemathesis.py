@@ -49,9 +49,11 @@ CONFIG: Final[dict[str, Any]] = {
 class Impatient(ChangeWatcher):
     """A watcher for which nobody waits long: half a minute is a documented wait."""
 
-    async def wait_for(self, look: Callable[[Session], T | None], timeout: float) -> T | None:
+    async def wait_for(
+        self, fn: Callable[[Session], T | None], timeout: float, *, about: tuple[str, ...] = ()
+    ) -> T | None:
         """See `ChangeWatcher.wait_for`."""
-        return await super().wait_for(look, min(timeout, MOST_WAIT))
+        return await super().wait_for(fn, min(timeout, MOST_WAIT), about=about)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import pytest
 from activities.ceremony_records import CeremonyRecords
 from activities.key_exports import KeyDeliveries, KeyExporting
 from activities.key_worker import KeyWorker
+from activities.registry_changes import RegistryChanges
 from activities.registry_sync import RegistrySynchroniser
 from activities.sms import SmsSender
 from ceremony import names
@@ -46,6 +47,7 @@ async def test_every_activity_is_attacked() -> None:
         object.__new__(CeremonyRecords),
         object.__new__(SmsSender),
         object.__new__(RegistrySynchroniser),
+        object.__new__(RegistryChanges),
         object.__new__(KeyDeliveries),
     )
     keys = key_work(object.__new__(KeyWorker), object.__new__(KeyExporting))

@@ -16,6 +16,8 @@ ATTACKS = ("database", "genuine", "http", "no", "outage", "passkey", "temporal")
 """The tests on a whole deployment, by the first word of their modules."""
 NAMED = re.compile(r"`(test_\w+)`")
 
+pytestmark = pytest.mark.once("about pages of the documentation")
+
 
 def defined_in(path: Path) -> set[str]:
     """The tests that a module defines."""

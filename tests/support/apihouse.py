@@ -14,15 +14,19 @@ from fastapi import FastAPI
 from api.app import build_app
 from api.limits import RateLimits, Scope
 from api.parts import Parts
+from api.sessionseal import SessionSeal
 from api.smscallbacks import SmsCallbacks
 from api.tokens import Tokens
+from ceremony.approvalkeys import ApprovalKeys
 from ceremony.encoding import from_b64, from_b64url, sha256_hex
 from ceremony.qr import qr_digest, token_of
 from ceremony.statements import RequestPayload, request_id_of
+from ceremony.trust import Trust
 from ceremony.verification import Verified
 from keymanagement.checkvalue import key_check_value
 from keymanagement.port import KeyAlgorithm
 from records import audit
+from records.rates import SharedRates
 from records.tables.audit_event import AuditEventRow
 from records.watcher import ChangeWatcher
 from tests.support.backstage import Backstage
@@ -59,10 +63,12 @@ class House:
         sms_callbacks: SmsCallbacks | None = None,
         wait_seconds: float = 5.0,
         refusal_step: float = 0.0,
+        approvals: ApprovalKeys = ApprovalKeys.ANY,
     ) -> "House":
         """Make a world, unless given, whose third person is an auditor; its clock starts now.
 
-        Refusals are not held back unless asked: most tests are about nothing else.
+        Refusals are not held back unless asked: most tests are about nothing else. `approvals` is
+        the API's setting alone; the workers take any key.
         """
         world = world or make_world()
         backstage = Backstage.make(folder, world, clock=lambda: world.now)
@@ -71,12 +77,13 @@ class House:
             database=backstage.database,
             watcher=ChangeWatcher(backstage.database),
             ceremonies=ceremonies,
-            trust=world.trust,
+            trust=Trust.read(world.trust_file, approvals=approvals),
             tokens=Tokens(SESSION_KEY),
+            session_seal=SessionSeal((SESSION_KEY,)),
             qr=world.qr,
             edge=world.edge,
             sms_callbacks=sms_callbacks,
-            limits=RateLimits(rates),
+            limits=RateLimits(rates, SharedRates(backstage.database)),
             clock=lambda: world.now,
             wait_seconds=wait_seconds,
             refusal_step=refusal_step,

@@ -77,6 +77,10 @@ class Arrangement:
             **settings,
             "PYTHONPATH": str(programs.ROOT),
             "KEYFILL_ENVIRONMENT": "production",
+            # Its people sign with keys in files.
+            "KEYFILL_APPROVAL_KEYS": "any",
+            # And load keys in the minute in which they are enrolled.
+            "KEYFILL_COOLING_OFF_AT_LEAST": "0",
             "KEYFILL_HOME": str(self.home.path),
             "KEYFILL_TEMPORAL_ADDRESS": self.address,
             "KEYFILL_TEMPORAL_NAMESPACE": NAMESPACE,
@@ -158,7 +162,7 @@ class Arrangement:
 @asynccontextmanager
 async def arrangement(folder: Path, ceremony_workers: int = 2) -> AsyncIterator[Arrangement]:
     """Start everything, and wait until it serves; stop it at the end."""
-    home, database_url = _home(folder / "home"), postgresql().make()
+    home, database_url = production_home(folder / "home"), postgresql().make()
     async with AsyncExitStack() as stack:
         temporal = await stack.enter_async_context(
             await EmbeddedServer.start(
@@ -171,7 +175,7 @@ async def arrangement(folder: Path, ceremony_workers: int = 2) -> AsyncIterator[
         company = PhoneCompany()
         company.open()
         stack.callback(company.close)
-        _complete_secrets(home, database_url, company)
+        complete_secrets(home, database_url, company)
         database = Database(database_url)
         stack.callback(database.close)
         made = Arrangement(home, company, temporal, f"{LOOPBACK}:{front.port}", database)
@@ -197,20 +201,24 @@ async def _start(
     for one in (*workers, *servers):
         group.add(one)
     for worker in workers:
-        await worker.wait_ready(_says(worker, "worker ready"))
+        await worker.wait_ready(says(worker, "worker ready"))
     for one, place in servers.items():
-        await one.wait_ready(_answers(f"http://{LOOPBACK}:{place}"))
+        await one.wait_ready(answers(f"http://{LOOPBACK}:{place}"))
     made.api = await stack.enter_async_context(Relay(*ports.values()))
 
 
-def _says(child: ChildProcess, words: str) -> Any:
+def says(child: ChildProcess, words: str) -> Any:
+    """Whether a process has written these words, as its probe of readiness."""
+
     async def ready() -> bool:
         return words in child.output()
 
     return ready
 
 
-def _answers(url: str) -> Any:
+def answers(url: str) -> Any:
+    """Whether a URL answers with success, as a probe of readiness."""
+
     async def ready() -> bool:
         try:
             async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
@@ -221,7 +229,7 @@ def _answers(url: str) -> Any:
     return ready
 
 
-def _home(path: Path) -> HomeFolder:
+def production_home(path: Path) -> HomeFolder:
     """A home with production's secrets and origin, and development's people and terminals."""
     home, now = HomeFolder(path), int(time.time())
     make_home(home, origin=ORIGIN, audience=AUDIENCE, now=now)
@@ -242,7 +250,7 @@ def _home(path: Path) -> HomeFolder:
     return home
 
 
-def _complete_secrets(home: HomeFolder, database_url: str, company: PhoneCompany) -> None:
+def complete_secrets(home: HomeFolder, database_url: str, company: PhoneCompany) -> None:
     """Put in what others give: the SMS provider's token, and here the address of the database."""
     for role in ("api", "ceremony"):
         token = home.path / "secrets" / role / "keyfill_twilio_auth_token"

@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -63,6 +64,8 @@ EPP_BITS: Final = 2048
 BATCH: Final = 8
 """Terminals made at once: one synchronisation for all of them."""
 READY: Final = "worker ready"
+READY_WITHIN: Final = timedelta(seconds=90)
+"""For a whole process on a machine that is busy with other tests."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ class Bench:
         async def ready() -> bool:
             return READY in child.output()
 
-        await child.wait_ready(ready)
+        await child.wait_ready(ready, READY_WITHIN)
 
     async def stop(self, role: Role) -> None:
         """Stop one role's process."""
@@ -364,7 +367,7 @@ async def attacked(folder: Path) -> AsyncIterator[Bench]:
             except httpx.TransportError:
                 return False
 
-        await child.wait_ready(ready)
+        await child.wait_ready(ready, READY_WITHIN)
         yield bench
 
 

@@ -17,6 +17,8 @@ from ceremony.verification import EnrolledKey, assertion_text
 
 USER_PRESENT = 0x01
 USER_VERIFIED = 0x04
+BACKUP_ELIGIBLE = 0x08
+BACKED_UP = 0x10
 ATTESTED = 0x40
 
 
@@ -24,7 +26,8 @@ ATTESTED = 0x40
 class Passkey:
     """A passkey of one relying party, with its signature counter.
 
-    `step` is what each assertion adds to the counter; 0 is an authenticator without one.
+    `step` is what each assertion adds to the counter; 0 is an authenticator without one. `flags`
+    is what its authenticator says in every assertion.
     """
 
     key: SigningKey
@@ -33,6 +36,7 @@ class Passkey:
     credential_id: str
     count: int = 0
     step: int = 1
+    flags: int = USER_PRESENT | USER_VERIFIED
 
     @property
     def enrolled(self) -> EnrolledKey:
@@ -55,6 +59,7 @@ class Passkey:
                 "origin": self.origin,
                 "rp_id": self.rp_id,
                 "count": self.count,
+                "flags": self.flags,
                 **bent,
             }
         )

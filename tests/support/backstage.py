@@ -22,9 +22,12 @@ from activities.ceremony_records import CeremonyRecords
 from activities.facts import FactFinder
 from activities.key_archive import RecordsArchive
 from activities.key_worker import KeyWorker
+from activities.registry_changes import RegistryChanges
 from activities.registry_sync import RegistrySynchroniser
-from activities.sms import SmsGateway, SmsSender
+from activities.sms import SmsSender
+from activities.smsdelivery import SmsGateway
 from ceremony import names
+from ceremony.approvalkeys import ApprovalKeys
 from ceremony.codes import TypedCode
 from ceremony.feed import FeedItem, FeedReading, NotModified
 from ceremony.keys import SigningKey
@@ -32,6 +35,7 @@ from ceremony.messages import CodeRequest, LoadingResult, Opening, Submission
 from ceremony.qr import QrContents
 from ceremony.sms import SmsReceipt, SmsUnavailable
 from ceremony.statements import Kind, RequestBound, RequestPayload, request_id_of
+from ceremony.trust import Trust
 from ceremony.verification import Verified
 from engine import searchattributes
 from keymanagement.execution import OrderExecution
@@ -46,10 +50,12 @@ from keymanagement.software import SoftwareKeyManager
 from records import credentialentries, projection, submissions, terminalentries, verdicts
 from records.database import Database
 from records.entryrows import pending_credential_row, terminal_row
+from records.inserting import find_or_create
+from records.tables.code_request import CodeRequestRow
 from records.tables.loading_request import LoadingRequestRow
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
-from tests.support.databases import make_database
+from tests.support.databases import drop_database, make_database
 from tests.support.world import World
 from worker import THREADS, WorkerParts, ceremony_work, key_work, make_worker
 
@@ -129,7 +135,10 @@ def development_identity() -> KdhIdentity:
 
 @dataclass
 class Backstage:
-    """Records, journal and activities over one world; use `make`."""
+    """Records, journal and activities over one world; use `make`.
+
+    `key_approvals` is the key worker's own demand of the keys that sign approvals.
+    """
 
     world: World
     database: Database
@@ -139,6 +148,7 @@ class Backstage:
     record_key: SigningKey
     clock: Callable[[], float]
     url: str = ""
+    key_approvals: ApprovalKeys = ApprovalKeys.ANY
 
     @classmethod
     def make(
@@ -165,9 +175,10 @@ class Backstage:
         return stage
 
     def close(self) -> None:
-        """Close database and journal."""
+        """Close database and journal; no more is asked of the database."""
         self.database.close()
         self.journal.close()
+        drop_database(self.url)
 
     def register(self) -> None:
         """Put every entry of the world in force, as synchronisation and enrolment would."""
@@ -192,12 +203,13 @@ class Backstage:
         )
         sms = SmsSender(self.database, world.trust, world.codes, self.sms, self.clock)
         sync = RegistrySynchroniser(self.database, world.trust, self.feed, self.clock)
-        return ceremony_work(records, sms, sync)
+        changes = RegistryChanges(self.database, world.trust, sms, self.clock)
+        return ceremony_work(records, sms, sync, changes)
 
     def release(self) -> KeyRelease:
         """The key worker's release."""
         return KeyRelease(
-            trust=self.world.trust,
+            trust=Trust.read(self.world.trust_file, approvals=self.key_approvals),
             secrets=self.world.release_secrets,
             journal=self.journal,
             manager=SoftwareKeyManager(KEK, development_identity()),
@@ -349,10 +361,24 @@ class Backstage:
         self, handle: WorkflowHandle[Any, Any], request: Verified[RequestPayload], n: int = 1
     ) -> None:
         """Ask for an SMS code and wait until it was sent."""
-        request_id = request_id_of(request.digest)
+        request_id = self.note_asked(request, n)
         await handle.signal(names.SIGNAL_CODE_REQUESTED, CodeRequest(request_id=request_id, n=n))
         step = f"{request_id}/sms/code-{n}"
         await self.until(lambda: step in self.sent_steps or None)
+
+    def note_asked(self, request: Verified[RequestPayload], n: int = 1) -> str:
+        """Note, as the API does before it signals, that the first administrator asked for code n.
+
+        Gives the loading request's id.
+        """
+        request_id = request_id_of(request.digest)
+        person = self.world.first.person
+        row = CodeRequestRow(
+            request_id=request_id, person=person, n=n, requested_at=int(self.clock())
+        )
+        with self.database.write() as session:
+            find_or_create(session, row)
+        return request_id
 
     @property
     def memory(self) -> MemorySms:

@@ -143,6 +143,20 @@ class Authenticator:
             },
         )
 
+    async def keep_in_a_cloud(self) -> None:
+        """Say of every passkey in it from now on that a cloud keeps a copy."""
+        for credential in await self.credentials():
+            await self._send(
+                "WebAuthn.setCredentialProperties",
+                credentialId=credential["credentialId"],
+                backupEligibility=True,
+                backupState=True,
+            )
+
+    async def remove(self) -> None:
+        """Take it away from its tab, with all passkeys in it."""
+        await self._send("WebAuthn.removeVirtualAuthenticator")
+
     async def refuse(self) -> None:
         """Let the owner close the next prompts, as by a finger that does not fit."""
         await self._send("WebAuthn.setUserVerified", isUserVerified=False)
@@ -172,8 +186,13 @@ class Window:
     page: Page
     watch: Watch
 
-    async def authenticator(self, page: Page | None = None) -> Authenticator:
-        """Give a page a virtual authenticator; passkeys work on http://localhost only."""
+    async def authenticator(
+        self, page: Page | None = None, *, cloud: bool = False
+    ) -> Authenticator:
+        """Give a page a virtual authenticator; passkeys work on http://localhost only.
+
+        One of a `cloud` says of each passkey that it makes that it may be, and is, backed up.
+        """
         session = await self.context.new_cdp_session(page or self.page)
         await session.send("WebAuthn.enable", {"enableUI": False})
         made = await session.send(
@@ -186,6 +205,8 @@ class Window:
                     "hasUserVerification": True,
                     "isUserVerified": True,
                     "automaticPresenceSimulation": True,
+                    "defaultBackupEligibility": cloud,
+                    "defaultBackupState": cloud,
                 }
             },
         )

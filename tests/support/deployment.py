@@ -1,5 +1,6 @@
 """A small deployment for tests: trust file, registry in force, people, secrets, and a clock."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -120,6 +121,11 @@ class Deployment:
     def release_secrets(self) -> ReleaseSecrets:
         """What the key worker holds to prove codes and QR codes."""
         return ReleaseSecrets(self.codes, self.edge, self.qr)
+
+    def cool_off(self, seconds: int) -> None:
+        """Let changes of administrators wait from now on."""
+        trust = {**json.loads(self.trust_file), "cooling_off_seconds": seconds}
+        self.trust_file = json.dumps(trust)
 
     def pass_time(self, seconds: int) -> None:
         """Move the clock."""

@@ -66,8 +66,12 @@ async def start_worker(
     role: worker.WorkerRole,
     *,
     source: str = "",
+    **settings: str,
 ) -> ChildProcess:
-    """Start `worker.py` in a role and wait until it says that it is ready."""
+    """Start `worker.py` in a role and wait until it says that it is ready.
+
+    `settings` are further ones, by their names in the class.
+    """
     spec = ProcessSpec(
         name=role,
         command=[sys.executable, worker.__file__, "--role", role],
@@ -78,6 +82,7 @@ async def start_worker(
             "KEYFILL_TEMPORAL_ADDRESS": target.address,
             "KEYFILL_TEMPORAL_NAMESPACE": target.namespace,
             "KEYFILL_REGISTRY_SOURCE": source,
+            **{f"KEYFILL_{name.upper()}": value for name, value in settings.items()},
         },
     )
     child = ChildProcess.start(spec)

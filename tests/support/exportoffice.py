@@ -1,10 +1,9 @@
 """The ATM back office as exported keys reach it: an HTTP server on loopback with a memory."""
 
 import json
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 
 import psec
@@ -12,6 +11,7 @@ import psec
 from ceremony.encoding import sha256_hex
 from keymanagement.checkvalue import key_check_value
 from keymanagement.port import KeyAlgorithm
+from tests.support.loopbackserver import LoopbackServer
 
 
 class OfficeAnswer(NamedTuple):
@@ -77,24 +77,16 @@ class ExportOffice:
                     time.sleep(answer.pause)
                     self.wfile.write(answer.body[start : start + size])
 
-            def log_message(self, *args: object) -> None:
-                """Keep the test's output clean."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
-        self.thread.start()
+        self.server = LoopbackServer(Handler)
 
     @property
     def origin(self) -> str:
         """Scheme, host and port."""
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+        return self.server.origin
 
     def close(self) -> None:
         """Stop and wait for it."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        self.server.close()
 
     def judge(self, body: dict[str, Any]) -> OfficeAnswer:
         """Answer as docs/backoffice-export.md asks: open, check, store once, name the KCV."""

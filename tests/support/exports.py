@@ -10,21 +10,47 @@ from temporalio.client import Client
 
 from activities.key_archive import RecordsArchive
 from activities.key_exports import BackOffice, ExportRecords, KeyDeliveries, KeyExporting
+from ceremony.keyexport import ExportAnswer, ExportMessage
 from ceremony.keylife import KeyAct
-from ceremony.messages import ExportCommand, ExportDelivery
+from ceremony.messages import DueKey, ExportCommand, ExportDelivery, ExportPage
 from keymanagement.exporter import SoftwareKeyExporter
 from keymanagement.hostcopy import HostCopies
 from keymanagement.journalrows import KeyState, NewKey
 from keymanagement.keyexport import KeyExport
 from keymanagement.port import KeyAlgorithm, KeyBinding
 from keymanagement.software import SoftwareKeyManager
-from records import keyexports
+from records import audit, keyexports
 from records.tables.key_export import KeyExportRow
 from tests.support.backstage import KEK, Backstage, development_identity
 from tests.support.journals import digest, intent, new_token, ordered
 from worker import THREADS, WorkerParts, key_work, make_worker
 
 EXPORT_KEY: Final = bytes(range(64, 96))
+ONE: Final = "A" * 24
+TWO: Final = "B" * 24
+"""Two loading requests."""
+
+
+@dataclass
+class MemoryOffice:
+    """A back office that confirms with these KCVs, after what `fails` has it raise."""
+
+    kcvs: dict[str, str]
+    fails: list[Exception] = field(default_factory=list)
+    bent: dict[str, str] = field(default_factory=dict)
+    got: list[ExportMessage] = field(default_factory=list)
+
+    def deliver(self, message: ExportMessage) -> ExportAnswer:
+        """See `activities.key_exports.BackOffice`."""
+        self.got.append(message)
+        if self.fails:
+            raise self.fails.pop(0)
+        said = {
+            "request_id": message.request_id,
+            "key_block_digest": message.key_block_digest,
+            "kcv": self.kcvs[message.request_id],
+        }
+        return ExportAnswer(**{**said, **self.bent})
 
 
 @dataclass
@@ -140,3 +166,21 @@ async def workers(exports: Exports, client: Client) -> AsyncIterator[None]:
             make_worker(client, exports.keys(), executor),
         ):
             yield
+
+
+def office_of(exports: Exports) -> MemoryOffice:
+    """The back office in memory."""
+    assert isinstance(exports.office, MemoryOffice)
+    return exports.office
+
+
+def events(exports: Exports, request_id: str = ONE) -> list[tuple[str, str, str | None]]:
+    """What the audit trail says: event, who, why."""
+    with exports.stage.database.read() as session:
+        told = audit.of_request(session, request_id)
+    return [(one.event, one.actor_kind.value, one.reason) for one in told]
+
+
+def due(exports: Exports, after: str = "") -> tuple[DueKey, ...]:
+    """What is due."""
+    return exports.deliveries.due_exports(ExportPage(after=after)).keys

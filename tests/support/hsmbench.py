@@ -8,10 +8,12 @@ SoftHSM keeps to every rule but wraps with SHA-1; NSS wraps with SHA-256 and tru
 """
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NoReturn, Self
+from typing import Final, Literal, Self
 
 import pkcs11
 import pytest
@@ -74,9 +76,7 @@ class HsmBench:
     @classmethod
     def softhsm(cls, folder: Path, label: str = "keyfill") -> Self:
         """A new token of SoftHSM in a folder: this process sees those of SOFTHSM2_CONF only."""
-        module = found.softhsm()
-        if module is None:
-            _absent("SoftHSM")
+        module = found.needed(found.softhsm(), "SoftHSM")
         tokens = folder / "tokens"
         tokens.mkdir(parents=True, exist_ok=True)
         conf = folder / "softhsm2.conf"
@@ -91,9 +91,7 @@ class HsmBench:
     @classmethod
     def nss(cls, folder: Path) -> Self:
         """A new database of NSS in a folder; whatever this process opened before is closed."""
-        module = found.softokn()
-        if module is None:
-            _absent("NSS")
+        module = found.needed(found.softokn(), "NSS")
         folder.mkdir(parents=True, exist_ok=True)
         parameters = (
             f"configDir='sql:{folder}' certPrefix='' keyPrefix='' secmod='secmod.db' flags="
@@ -192,7 +190,9 @@ def binding_of(number: int, terminal_no: str = "ATM-0001") -> KeyBinding:
     return KeyBinding(terminal_no, f"request{number:017d}")
 
 
-def _absent(name: str) -> NoReturn:
-    if found.required():
-        pytest.fail(f"{name} is required here (REQUIRE_HSM) and is not installed")
-    pytest.skip(f"{name} is not installed: `python -m tests.support.softhsm` installs it")
+@contextmanager
+def bench_of(kind: Literal["softhsm", "nss"], folder: Path) -> Iterator[HsmBench]:
+    """A bench of this kind, whose tokens are the only ones that this process sees meanwhile."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SOFTHSM2_CONF", str(folder / "softhsm2.conf"))
+        yield HsmBench.softhsm(folder) if kind == "softhsm" else HsmBench.nss(folder)

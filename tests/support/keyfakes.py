@@ -1,17 +1,20 @@
 """What surrounds a key worker on a bench: an archive with a memory, a counting manager, a wire."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ceremony.codes import TypedCode
+from ceremony.eppcertificate import EntryError
 from ceremony.keyorders import KeyOrder
 from ceremony.qr import QrContents
+from ceremony.registry import envelope_statements
 from ceremony.release_rule import Entries
 from ceremony.revocations import Subject
-from ceremony.verification import Verified
+from ceremony.verification import Verified, peek
 from keymanagement.archive import ArchivedStatement
 from keymanagement.journalrows import HeldKey, IssuedToken
+from keymanagement.observer import Operation, Outcome
 from keymanagement.orderrows import CarriedOrder
 from keymanagement.port import CreatedKey, KeyAlgorithm, KeyBinding, KeyUsage
 from keymanagement.software import SoftwareKeyManager
@@ -54,6 +57,12 @@ class MemoryArchive:
         entries = self.registry.get(terminal_no)
         return None if entries is None else entries.terminal
 
+    def entry(self, subject: Subject, digest: str) -> str | None:
+        """See `keymanagement.archive.Archive`; `digest` is believed, as rows may lie."""
+        rows = (row for (one, _), row in self.shown.items() if one is subject)
+        texts = [text for row in rows for text in row.values()]
+        return next((text for text in texts if _digest_of(text) == digest), None)
+
     def newest(self, subject: Subject, after: str, limit: int) -> list[tuple[str, int]]:
         """See `keymanagement.archive.Archive`."""
         found = {name: max(rows) for (one, name), rows in self.shown.items() if one is subject}
@@ -61,7 +70,8 @@ class MemoryArchive:
 
     def entries_above(self, subject: Subject, name: str, seq: int) -> list[str]:
         """See `keymanagement.archive.Archive`."""
-        return [text for one, text in sorted(self.shown[subject, name].items()) if one > seq]
+        rows = self.shown.get((subject, name), {})
+        return [text for one, text in sorted(rows.items()) if one > seq]
 
     def revocations_of(self, subject: Subject, name: str) -> list[str]:
         """See `keymanagement.archive.Archive`; here all of them, whoever they are about."""
@@ -121,6 +131,13 @@ class MemoryArchive:
         )
 
 
+def _digest_of(envelope: str) -> str | None:
+    try:
+        return peek(envelope_statements(envelope)[0]).digest
+    except EntryError:
+        return None
+
+
 class CountingManager(SoftwareKeyManager):
     """The software key manager, counting the keys that it made."""
 
@@ -137,6 +154,34 @@ class CountingManager(SoftwareKeyManager):
         """Make a key, and count it."""
         self.made += 1
         return super().create(algorithm, binding, usage)
+
+
+@dataclass
+class MemoryObserver:
+    """An observer that remembers all but the seconds, which it holds to be a few."""
+
+    calls: list[tuple[Operation, Outcome]] = field(default_factory=list)
+    journal: list[Literal["read", "write"]] = field(default_factory=list)
+    found: list[Mapping[str, int] | None] = field(default_factory=list)
+    ends: dict[str, int] = field(default_factory=dict)
+
+    def called(self, operation: Operation, outcome: Outcome, seconds: float) -> None:
+        """Remember a call."""
+        assert 0 < seconds < 60
+        self.calls.append((operation, outcome))
+
+    def journal_used(self, access: Literal["read", "write"], seconds: float) -> None:
+        """Remember a transaction."""
+        assert 0 < seconds < 60
+        self.journal.append(access)
+
+    def compared(self, found: Mapping[str, int] | None) -> None:
+        """Remember a comparison."""
+        self.found.append(found)
+
+    def certificate_ends(self, name: str, at: int) -> None:
+        """Remember a certificate."""
+        self.ends[name] = at
 
 
 class PowerCut(BaseException):

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from temporalio.client import Client, WorkflowHandle
 
-from ceremony.messages import LoadingResult
+from ceremony import names
+from ceremony.messages import CodeRequest, LoadingResult
 from ceremony.stages import Stage
 from ceremony.statements import (
     ApplicationPayload,
@@ -93,6 +94,13 @@ class Load:
         """Let the first administrator ask for the next SMS code, and wait until it was sent."""
         await self.stage.ask_code(self.handle, self.request, self.codes + 1)
         self.codes += 1
+
+    async def begin_code(self, n: int = 1) -> None:
+        """Let the first administrator ask for SMS code n, and do not wait for it."""
+        self.stage.note_asked(self.request, n)
+        await self.handle.signal(
+            names.SIGNAL_CODE_REQUESTED, CodeRequest(request_id=self.request_id, n=n)
+        )
 
     def sign_application(self, signer: Signer | None = None, **fields: Any) -> None:
         """Make an application without submitting it."""

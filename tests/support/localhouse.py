@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.authentication import PLAIN_COOKIE
+from ceremony.approvalkeys import ApprovalKeys
 from ceremony.enrolment import EnrolmentDraft, link_token_digest, new_link_token, seal_draft
 from ceremony.qr import qr_digest, token_of
 from ceremony.verification import Verified
@@ -93,8 +94,10 @@ class LocalHouse:
 
 
 @asynccontextmanager
-async def local_house(folder: Path) -> AsyncIterator[LocalHouse]:
-    """Make a house and serve it."""
+async def local_house(
+    folder: Path, *, approvals: ApprovalKeys = ApprovalKeys.ANY
+) -> AsyncIterator[LocalHouse]:
+    """Make a house, whose API demands such keys of approvals, and serve it."""
     port = free_port()
     origin = f"http://{HOST}:{port}"
     passkeys = [
@@ -102,7 +105,7 @@ async def local_house(folder: Path) -> AsyncIterator[LocalHouse]:
     ]
     world = make_world(first=passkeys[0], second=passkeys[1])
     world.trust_file = world.trust_file.replace(ORIGIN, origin).replace(RP_ID, HOST)
-    house = House.make(folder, world=world)
+    house = House.make(folder, world=world, approvals=approvals)
     try:
         async with served(house.app, port=port):
             yield LocalHouse(house, origin)

@@ -2,14 +2,11 @@
 
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
 from engine.embedded import LOOPBACK, free_port
-
-_POLL: Final = 0.02
+from tests.support.loopbackserver import LoopbackServer
 
 
 class PhoneCompany:
@@ -24,8 +21,7 @@ class PhoneCompany:
         self.port = free_port()
         self.messages: list[tuple[str, str]] = []
         self.silent = False
-        self._server: ThreadingHTTPServer | None = None
-        self._thread: threading.Thread | None = None
+        self._server: LoopbackServer | None = None
 
     @property
     def settings(self) -> dict[str, str]:
@@ -62,19 +58,11 @@ class PhoneCompany:
                 self.end_headers()
                 self.wfile.write(content)
 
-            def log_message(self, *args: object) -> None:
-                """Keep the tests' output clean."""
-
-        self._server = ThreadingHTTPServer((LOOPBACK, self.port), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL,))
-        self._thread.start()
+        self._server = LoopbackServer(Handler, self.port)
 
     def close(self) -> None:
         """Refuse connections; again is harmless."""
-        if self._server is None or self._thread is None:
+        if self._server is None:
             return
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
         self._server = None

@@ -77,6 +77,10 @@ class TestServer:
         self._make(name, _TEMPLATE)
         return self.url(name)
 
+    def drop(self, url: str) -> None:
+        """Drop a database, whoever is still connected."""
+        self._connection.execute(f"DROP DATABASE IF EXISTS {_name(url)} WITH (FORCE)".encode())
+
     def end_sessions(self, url: str) -> int:
         """Cut every connection to a database, as a server that restarts does; gives how many."""
         cut = self._connection.execute(

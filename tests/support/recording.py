@@ -84,7 +84,8 @@ class Recording:
         return recorded
 
     def code(self) -> None:
-        """Send the next SMS code."""
+        """Let the first administrator ask for the next SMS code, and send it."""
+        self.stage.note_asked(self.request, len(self.state.codes_sent_at) + 1)
         self.state = code_sent(self.state, self.world.now)
 
     def guess(self, code: str, **bent: Any) -> Recorded:

@@ -1,7 +1,8 @@
 """A complete case for the release rule, of which a test breaks one thing."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -17,7 +18,17 @@ class ReleaseCase:
 
     def __init__(self, **said: dict[str, Any]) -> None:
         """Sign all four statements; `said` overrides fields of one of them, by its kind."""
-        self.world = World.make()
+        self._sign(World.make(), said)
+
+    @classmethod
+    def of(cls, world: World) -> Self:
+        """A good case of this world's people."""
+        case = cls.__new__(cls)
+        case._sign(world, {})
+        return case
+
+    def _sign(self, world: World, said: Mapping[str, dict[str, Any]]) -> None:
+        self.world = world
         self.request = self.world.request(**said.get("request", {}))
         good = self.world.application(self.request)
         self.application = self.world.application(self.request, **said.get("application", {}))

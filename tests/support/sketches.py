@@ -12,10 +12,13 @@ from ceremony.keys import PublicKey, SigningKey
 from ceremony.reasons import Reason
 from ceremony.registry import VerifiedTerminal
 from ceremony.statements import PublicJwk, TerminalEntry
-from ceremony.syncplan import FeedRow, IndexedTerminal, SyncPlan, plan_sync
+from ceremony.syncplan import SyncPlan, plan_sync
+from ceremony.syncrows import FeedRow, IndexedTerminal, LaterEntry
 from ceremony.verification import EnrolledKey
 
 OFFICER = frozenset({"officer"})
+OFFICERS = frozenset({"officer", "another officer"})
+"""As many as may give a terminal other administrators."""
 
 
 @cache
@@ -92,13 +95,14 @@ class Sketch:
             ),
             device_key=EnrolledKey(device_key(self.device or self.no)),
             officers=self.officers,
+            may_reassign=self.officers >= OFFICERS,
         )
 
     def row(self, position: str = "") -> FeedRow:
         """The entry as a feed's row."""
         return FeedRow.read(position or f"line of {self.no}", self.verified())
 
-    def indexed(self, *, in_force: bool = True) -> IndexedTerminal:
+    def indexed(self, *, in_force: bool = True, later: LaterEntry | None = None) -> IndexedTerminal:
         """The entry as the registry's index has it."""
         return IndexedTerminal(
             terminal_no=self.no,
@@ -110,7 +114,12 @@ class Sketch:
             first=self.first,
             second=self.second,
             in_force=in_force,
+            later=later,
         )
+
+    def later(self, *, cooling: bool) -> LaterEntry:
+        """The entry as one on record that has not taken effect."""
+        return LaterEntry(self.digest, self.seq, cooling)
 
 
 def plan(registry: list[Sketch], feed: list[Sketch]) -> SyncPlan:

@@ -14,6 +14,7 @@ from engine.converter import data_converter
 from engine.programs import test_server_path
 from engine.searchattributes import registrations
 from tests.support.backstage import Backstage
+from tests.support.changes import begin_cooling_off
 from tests.support.load import Load
 from tests.support.world import World
 
@@ -31,8 +32,13 @@ class Skipping:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def start(cls, folder: Path, *, identity: str = "test") -> "AsyncIterator[Skipping]":
-        """Start a server for one test, because one that skipped may not serve another."""
+    async def start(
+        cls, folder: Path, *, identity: str = "test", cooling_off: int = 0
+    ) -> "AsyncIterator[Skipping]":
+        """Start a server for one test, because one that skipped may not serve another.
+
+        With `cooling_off` seconds the key worker knows the registry, and changes of it wait.
+        """
         async with await WorkflowEnvironment.start_time_skipping(
             test_server_existing_path=str(test_server_path()),
             data_converter=data_converter(),
@@ -49,6 +55,8 @@ class Skipping:
             )
             world = World.make(now=int((await env.get_current_time()).timestamp()))
             stage = Backstage.make(folder, world, clock=lambda: world.now)
+            if cooling_off:
+                begin_cooling_off(stage, cooling_off)
             async with stage.workers(env.client):
                 yield cls(env, stage)
             stage.close()

@@ -10,8 +10,8 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Condition, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Condition
 from typing import Any, Self
 
 from cryptography import x509
@@ -34,6 +34,7 @@ from keymanagement.tr34 import keytoken as tr34
 from keymanagement.tr34.header import KeyBlockHeader
 from tests.support.certificates import Epp
 from tests.support.keytokens import TokenForge, encrypted_to
+from tests.support.loopbackserver import LoopbackServer
 
 AUDIENCE = "keyfill-test"
 ADMINISTRATOR = "A1001"
@@ -104,26 +105,18 @@ class FakeKeyfill:
                 length = int(self.headers.get("Content-Length", "0"))
                 fake.serve(self, json.loads(self.rfile.read(length) or b"{}"))
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
+        self._server = LoopbackServer(Handler)
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._news:
             self._news.notify_all()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self._server.origin
 
     @property
     def kcv(self) -> str:

@@ -34,6 +34,10 @@ QUEUE_OF: Final[Mapping[str, str]] = {
     "send_sms_code": names.CEREMONY_QUEUE,
     "send_notice": names.CEREMONY_QUEUE,
     "synchronise": names.CEREMONY_QUEUE,
+    "look_at_change": names.CEREMONY_QUEUE,
+    "note_change_time": names.CEREMONY_QUEUE,
+    "tell_change": names.CEREMONY_QUEUE,
+    "end_change": names.CEREMONY_QUEUE,
     "due_exports": names.CEREMONY_QUEUE,
     "deliver_export": names.CEREMONY_QUEUE,
     "release_key": names.KEYS_QUEUE,
@@ -41,6 +45,8 @@ QUEUE_OF: Final[Mapping[str, str]] = {
     "order_key": names.KEYS_QUEUE,
     "note_revocation": names.KEYS_QUEUE,
     "note_registry": names.KEYS_QUEUE,
+    "note_change": names.KEYS_QUEUE,
+    "withdraw_change": names.KEYS_QUEUE,
     "export_key": names.KEYS_QUEUE,
 }
 """Every activity of every queue."""

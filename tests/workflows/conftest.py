@@ -1,7 +1,7 @@
 """One embedded Temporal server for all tests of the workflows; a namespace for each of them."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,19 +28,29 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Embe
         yield running
 
 
-@pytest.fixture
-async def target(server: EmbeddedServer) -> TemporalTarget:
-    """A namespace of this test's own: workflows and task queues of other tests stay apart."""
-    target = TemporalTarget(server.target.address, f"test-{uuid4()}")
-    client = await connect(server.target)
-    await client.workflow_service.register_namespace(
-        RegisterNamespaceRequest(
-            namespace=target.namespace,
-            workflow_execution_retention_period=Duration(seconds=RETENTION_S),
+@pytest.fixture(scope="session")
+def new_namespace(server: EmbeddedServer) -> Callable[[], Awaitable[TemporalTarget]]:
+    """Makes a namespace that nobody else has."""
+
+    async def make() -> TemporalTarget:
+        target = TemporalTarget(server.target.address, f"test-{uuid4()}")
+        client = await connect(server.target)
+        await client.workflow_service.register_namespace(
+            RegisterNamespaceRequest(
+                namespace=target.namespace,
+                workflow_execution_retention_period=Duration(seconds=RETENTION_S),
+            )
         )
-    )
-    await register_missing(await connect(target))
-    return target
+        await register_missing(await connect(target))
+        return target
+
+    return make
+
+
+@pytest.fixture
+async def target(new_namespace: Callable[[], Awaitable[TemporalTarget]]) -> TemporalTarget:
+    """A namespace of this test's own: workflows and task queues of other tests stay apart."""
+    return await new_namespace()
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ceremony.messages import CodeRequest, SettleCommand
-from ceremony.names import SIGNAL_CODE_REQUESTED
+from ceremony.messages import SettleCommand
 from ceremony.reasons import Reason
 from ceremony.stages import Stage
 from keymanagement.journalrows import KeyState
@@ -161,4 +160,4 @@ async def test_a_provider_that_is_away_all_day_holds_nothing_up(skipping: Skippi
 
 
 async def _ask(load: Load, n: int) -> None:
-    await load.handle.signal(SIGNAL_CODE_REQUESTED, CodeRequest(request_id=load.request_id, n=n))
+    await load.begin_code(n)

@@ -10,8 +10,8 @@ from temporalio.client import Client, WorkflowHandle
 
 from activities.ceremony_records import CeremonyRecords
 from activities.facts import FactFinder
-from ceremony.messages import CodeRequest, LoadingResult, StatementStep
-from ceremony.names import QUERY_STATUS, SIGNAL_CODE_REQUESTED
+from ceremony.messages import LoadingResult, StatementStep
+from ceremony.names import QUERY_STATUS
 from ceremony.reasons import Reason
 from ceremony.stages import Stage
 from ceremony.state import CeremonyState
@@ -50,7 +50,7 @@ async def test_signals_wait_for_a_worker(stage: Backstage, client: Client) -> No
     """A whole approval signalled while no worker runs is judged as soon as one does."""
     load = await Load.begin(stage, client)
     load.sign_application()
-    await load.handle.signal(SIGNAL_CODE_REQUESTED, CodeRequest(request_id=load.request_id, n=1))
+    await load.begin_code()
     code = stage.world.sms_code(load.request)
     applied = stage.file_application(load.request, load.application, code=code)
     await stage.send(load.handle, Kind.APPLICATION, applied)

@@ -56,7 +56,7 @@ async def test_a_run_brings_the_registry_up_to_date(running: Backstage, client: 
         added,
         "no envelope",
         world.terminal_entry(terminal("ATM-0004"), signers=[alien]),
-        world.terminal_entry(handed_over),
+        world.terminal_entry(handed_over, signers=(world.feed, *world.officers[:2])),
     ]
     report = await synchronise(client)
     assert (report.added, report.changed, report.removed, report.unchanged) == (1, 1, 1, 0)

@@ -3,8 +3,6 @@
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from ceremony.messages import CodeRequest
-from ceremony.names import SIGNAL_CODE_REQUESTED
 from ceremony.sms import SmsAmbiguous, SmsRefused, SmsUnavailable
 from ceremony.stages import Stage
 from records import messages
@@ -23,7 +21,7 @@ def status_of(stage: Backstage, load: Load, what: str) -> tuple[SmsStatus, str |
 
 async def ask(load: Load, n: int) -> None:
     """Ask for an SMS code and do not wait for it."""
-    await load.handle.signal(SIGNAL_CODE_REQUESTED, CodeRequest(request_id=load.request_id, n=n))
+    await load.begin_code(n)
     load.codes = n
 
 

@@ -14,7 +14,7 @@ import pytest
 from temporalio.client import Client
 
 from ceremony import names
-from ceremony.messages import CodeRequest, SyncOrder, SyncReport
+from ceremony.messages import SyncOrder, SyncReport
 from ceremony.stages import Stage
 from ceremony.statements import Kind
 from engine.client import TemporalTarget
@@ -142,9 +142,7 @@ async def test_killed_workers_lose_nothing(
     """Workers killed between application and release: new ones load the key, once."""
     load = await Load.begin(housed, client)
     first = await start_worker(group, home, target, "ceremony")
-    await load.handle.signal(
-        names.SIGNAL_CODE_REQUESTED, CodeRequest(request_id=load.request_id, n=1)
-    )
+    await load.begin_code()
     load.codes = 1
     assert (await load.apply()).stage is Stage.AWAITING_REVIEW
     assert (await load.decide()).stage is Stage.AWAITING_CONFIRMATION

@@ -4,7 +4,7 @@
 // a reload goes on where it was, and the same entry sent twice is one entry.
 
 import { insist, Problem } from "./calls.js";
-import { newPasskey } from "./newpasskey.js";
+import { needsOneDevice, newPasskey } from "./newpasskey.js";
 import { pageState, takeFragment } from "./pagestate.js";
 import { busy, fill, showStep, tell, tellFailure } from "./screens.js";
 import { signedAct } from "./signedact.js";
@@ -49,6 +49,7 @@ async function show() {
     return;
   }
   fill(document, shown(state.draft));
+  document.getElementById("one-device").hidden = !needsOneDevice(state.draft);
   showStep("enrol", { focus: false });
   showActs();
 }
@@ -70,7 +71,7 @@ async function go() {
 }
 
 async function signEntry() {
-  const { server_time: _, ...draft } = state.draft;
+  const { server_time: _, approval_keys: __, ...draft } = state.draft;
   const statement = await sign(
     "credential-entry",
     { ...draft, public_key: state.passkey.public_key, credential_id: state.passkey.credential_id },
@@ -88,7 +89,11 @@ async function send() {
     showDone();
   } catch (error) {
     entry.forget();
-    if (error instanceof Problem && [403, 404, 410].includes(error.status)) {
+    if (error instanceof Problem && error.code === "passkey-not-device-bound") {
+      // The link is good for another passkey.
+      delete state.passkey;
+      save();
+    } else if (error instanceof Problem && [403, 404, 410].includes(error.status)) {
       close(describe(error));
       return;
     }

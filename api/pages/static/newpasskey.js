@@ -5,13 +5,18 @@ import { base64url, checkSupport, meta, PasskeyError, prompt } from "./statement
 const NAMES = { [-7]: "ES256", [-8]: "EdDSA", [-257]: "RS256" };
 const PROMPT_MILLISECONDS = 120_000;
 const ED25519_BYTES = 32;
+/** Where authenticator data has its flags, after the hash of the relying party, and one of them. */
+const FLAGS_AT = 32;
+const BACKUP_ELIGIBLE = 0x08;
 
 /**
  * Make a passkey for the person of a draft. Gives `{ credential_id, public_key }`, the key as a
- * JWK with its algorithm, as an entry holds it. Throws PasskeyError.
+ * JWK with its algorithm, as an entry holds it. Throws PasskeyError, `passkey-not-device-bound`
+ * where the draft needs a passkey that stays on one device and this one need not.
  */
 export async function newPasskey(draft, token) {
   checkSupport();
+  const bound = needsOneDevice(draft);
   const credential = await prompt(async () =>
     navigator.credentials.create({
       publicKey: {
@@ -30,15 +35,38 @@ export async function newPasskey(draft, token) {
           requireResidentKey: true,
           userVerification: "required",
         },
+        // WebAuthn has no option that demands a passkey of one device. Hints (Level 3) put first
+        // what makes such ones, and the passkey says of itself what it is: see below.
+        hints: bound ? ["security-key", "client-device"] : [],
         attestation: "none",
         timeout: PROMPT_MILLISECONDS,
       },
     }),
   );
+  const flags = new Uint8Array(credential.response.getAuthenticatorData())[FLAGS_AT];
+  if (bound && flags & BACKUP_ELIGIBLE) {
+    await discard(credential);
+    throw new PasskeyError("passkey-not-device-bound");
+  }
   return {
     credential_id: base64url(credential.rawId),
     public_key: await publicJwk(credential.response),
   };
+}
+
+/** Whether the person of a draft will sign approvals, and only a passkey of one device may. */
+export function needsOneDevice(draft) {
+  return draft.approval_keys === "device-bound-passkeys";
+}
+
+/** Tell whoever keeps a passkey that it serves nothing, where the browser can. */
+async function discard(credential) {
+  const unknown = { rpId: meta("keyfill-rp"), credentialId: base64url(credential.rawId) };
+  try {
+    await PublicKeyCredential.signalUnknownCredential?.(unknown);
+  } catch {
+    // It stays in a list of passkeys, and signs nothing here.
+  }
 }
 
 async function publicJwk(response) {
