@@ -229,8 +229,8 @@ def build_app(
     app.add_middleware(errorhandlers.UnexpectedErrors)
     app.add_middleware(CallMetrics, metrics=parts.metrics)
     app.add_middleware(SecurityHeaders, https=parts.trust.origin.startswith("https:"))
-    app.add_middleware(RefusalPace, step=parts.refusal_step)
     app.add_middleware(Calls, tracer=tracer)
+    app.add_middleware(RefusalPace, step=parts.refusal_step)
     _complete_openapi(app)
     return app
 

@@ -30,6 +30,10 @@ MINE: Final = {
     "terminal_entries": "terminal_no = :terminal",
     "enrolment_links": "person IN (:first, :second)",
     "revocations": "name IN (:first, :second, :terminal)",
+    "registry_changes": "name IN (:first, :second, :terminal)",
+    "alarm_signs": "true",
+    "alarms": "true",
+    "rates": "true",
     "spent_states": "true",
     "sync_runs": "true",
 }
