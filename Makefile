@@ -14,6 +14,9 @@ PYTHON ?=
 # A file's tests stay together, as they share what they started.
 ARGS ?= --numprocesses 3 --dist loadfile
 
+# What runs again on PostgreSQL, of what uses a database.
+ON_POSTGRESQL ?= tests
+
 BIN := $(VENV)/bin
 CREATED := $(VENV)/.created
 RUNTIME := $(VENV)/.installed-runtime
@@ -49,7 +52,7 @@ test: $(DEVELOPMENT) ## run all tests, on SQLite and on PostgreSQL; ARGS="tests/
 	@$(BIN)/python -m tests.support.softhsm
 	@$(BIN)/python -m tests.support.promtool
 	@PYTHONHASHSEED=0 $(BIN)/python -m pytest $(ARGS)
-	@TEST_DATABASE=postgresql PYTHONHASHSEED=0 $(BIN)/python -m pytest $(ARGS)
+	@TEST_DATABASE=postgresql PYTHONHASHSEED=0 $(BIN)/python -m pytest $(ARGS) $(if $(filter tests/%,$(ARGS)),,$(ON_POSTGRESQL))
 
 .PHONY: load
 load: $(DEVELOPMENT) ## 200 ceremonies, 50 at once, on PostgreSQL
