@@ -13,6 +13,7 @@ from api.metrics import Metrics
 from api.oidc import OpenIdConnect
 from api.pace import STEP_SECONDS
 from api.sessionseal import SessionSeal
+from api.signalled import Signalled
 from api.smscallbacks import SmsCallbacks
 from api.streams import Streams
 from api.temporalui import TemporalUi
@@ -47,6 +48,7 @@ class Parts:
     openid: OpenIdConnect | None = None
     limits: RateLimits = field(default_factory=RateLimits)
     metrics: Metrics = field(default_factory=Metrics)
+    signalled: Signalled = field(default_factory=Signalled)
     streams: Streams = field(default_factory=Streams)
     clock: Callable[[], float] = time.time
     wait_seconds: float = 5.0

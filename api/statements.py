@@ -2,7 +2,7 @@
 
 What is not authentic, or not in its place, is refused before any signal. A statement whose
 digest has a verdict is answered from it again, with no signal; one that is only stored, as after
-an outage, is signalled again.
+an outage, is signalled again, but not while the last signal may still be on its way.
 """
 
 from collections.abc import Callable, Mapping
@@ -140,8 +140,14 @@ async def take_in(parts: Parts, caller: Caller, text: str, intake: Intake[P, T])
     return pending
 
 
-async def authenticated(parts: Parts, caller: Caller, text: str, expected: type[P]) -> Signed[P]:
+async def authenticated(
+    parts: Parts, caller: Caller, text: str, expected: type[P], *further: Scope
+) -> Signed[P]:
     """Verify a statement by an enrolled key, and count it against its signer.
+
+    It counts in `further` scopes too if it is new. One that was received before, or made long ago,
+    may come from whoever kept a copy (an auditor has them in the evidence), and takes nothing from
+    its signer: the one counts against itself, the other among the signer's old ones.
 
     Raises:
         ApiProblem: 400 or 401, or 403 for a key that may not approve; the audit trail has the
@@ -149,17 +155,19 @@ async def authenticated(parts: Parts, caller: Caller, text: str, expected: type[
         RateLimited: the signer sends too many.
     """
     try:
-        signed = await parts.database.run(_signed, parts, text, expected)
+        signed, old = await parts.database.run(_signed, parts, text, expected)
     except StatementError as error:
         refusal = Refusal(
             KIND_OF[expected], error.reason, kid=error.signed_by, claimed=_claimed(text)
         )
         await note_refused(parts, caller, refusal)
         raise statement_problem(error.reason) from None
+    scope, signer = Scope.CREDENTIAL, signed.statement.kid
     if signed.terminal_no is not None:
-        await parts.limits.admit(Scope.TERMINAL, signed.terminal_no)
-    else:
-        await parts.limits.admit(Scope.CREDENTIAL, signed.statement.kid)
+        scope, signer = Scope.TERMINAL, signed.terminal_no
+    await parts.limits.admit(scope, old or signer)
+    for one in () if old else further:
+        await parts.limits.admit(one, signer)
     return signed
 
 
@@ -204,9 +212,21 @@ def accept_counter(session: Session, signed: Signed[Any]) -> None:
         raise StatementError(Reason.PASSKEY_REFUSED)
 
 
-def _signed(parts: Parts, text: str, expected: type[P]) -> Signed[P]:
+def _signed(parts: Parts, text: str, expected: type[P]) -> tuple[Signed[P], str | None]:
     with parts.database.read() as session:
-        return signed_by_enrolled(session, parts.trust, text, expected, now=parts.now())
+        signed = signed_by_enrolled(session, parts.trust, text, expected, now=parts.now())
+        return signed, _old(session, parts, signed)
+
+
+def _old(session: Session, parts: Parts, signed: Signed[Any]) -> str | None:
+    """Whom limits count a statement against that was not made just now; None if it was."""
+    if submissions.get(session, signed.statement.digest) is not None:
+        return f"again {signed.statement.digest}"
+    try:
+        check_fresh(parts, signed)
+    except StatementError:
+        return f"old {signed.terminal_no or signed.statement.kid}"
+    return None
 
 
 def _placed(parts: Parts, signed: Signed[P], intake: Intake[P, T]) -> SubmissionRow:
@@ -254,16 +274,19 @@ def _admit(parts: Parts, signed: Signed[Any], submission: SubmissionRow) -> bool
 
 async def _tell(parts: Parts, submission: SubmissionRow) -> None:
     request_id, terminal_no = submission.request_id, submission.terminal_no
+    if parts.signalled.lately(submission.digest, parts.now()):
+        return
     if submission.kind is Kind.REQUEST:
         await parts.ceremonies.open(
             Opening(request_id=request_id, terminal_no=terminal_no, digest=submission.digest)
         )
-        return
-    await parts.ceremonies.submit(
-        SIGNALS[submission.kind],
-        terminal_no,
-        Submission(request_id=request_id, digest=submission.digest),
-    )
+    else:
+        await parts.ceremonies.submit(
+            SIGNALS[submission.kind],
+            terminal_no,
+            Submission(request_id=request_id, digest=submission.digest),
+        )
+    parts.signalled.note(submission.digest, parts.now())
 
 
 def _answer(digest: str, intake: Intake[P, T], session: Session) -> T | None:

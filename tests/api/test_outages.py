@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from api.signalled import AGAIN_AFTER
 from tests.support.acts import Act
 from tests.support.apihouse import House
 from tests.support.databases import taken_away
@@ -39,7 +40,26 @@ async def test_without_a_verdict_the_answer_is_202_and_the_same_post_fetches_it(
     else:
         assert response.json()["version"] >= 1
     hasty.ceremonies.silent = False
+    hasty.world.pass_time(AGAIN_AFTER)
     assert (await act.send(said)).status_code in (200, 201)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_who_asks_again_while_it_is_pending_signals_nothing(hasty: House, kind: str) -> None:
+    """Temporal hears a statement once in 15 seconds, however often its caller repeats it."""
+    act = await Act.ready(hasty, kind)
+    if kind == "request":
+        act.load.request = hasty.request(about=hasty.world.other)
+    said = act.load.request if kind == "request" else act.statement()
+    hasty.ceremonies.silent = True
+    told = len(hasty.ceremonies.told)
+    for waited in (0, 1, AGAIN_AFTER - 2):
+        hasty.world.pass_time(waited)
+        assert (await act.send(said)).status_code == 202
+        assert len(hasty.ceremonies.told) == told + 1
+    hasty.world.pass_time(1)
+    assert (await act.send(said)).status_code == 202
+    assert len(hasty.ceremonies.told) == told + 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
