@@ -16,7 +16,7 @@ COPY requirements.lock wheel[s] wheels/
 RUN tools/bin/python -m pip --python /opt/keyfill/bin/python install --no-cache-dir \
     --disable-pip-version-check --require-hashes --only-binary :all: ${PIP_OPTIONS} \
     -r wheels/requirements.lock
-COPY LICENSE README.md pyproject.toml cli.py holdings.py keyworker.py settings.py soundness.py worker.py ./
+COPY LICENSE README.md pyproject.toml cli.py holdings.py keyworker.py settings.py soundness.py taskqueues.py worker.py ./
 COPY activities activities
 COPY api api
 COPY ceremony ceremony

@@ -12,26 +12,19 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import httpx
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.worker import Interceptor, Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
-from temporalio.workflow import SandboxImportNotificationPolicy
 
 from activities.ceremony_records import CeremonyRecords
 from activities.facts import FactFinder
-from activities.key_exports import KeyDeliveries, KeyExporting
-from activities.key_worker import KeyWorker
+from activities.key_exports import KeyDeliveries
 from activities.registry_changes import RegistryChanges
 from activities.registry_sync import RegistrySource, RegistrySynchroniser
 from activities.sms import SmsSender
@@ -60,6 +53,7 @@ from records import messages
 from records.database import Database
 from records.engines import Limits
 from settings import Settings, SettingsError
+from taskqueues import THREADS, WorkerParts, ceremony_work, key_work, make_worker
 from telemetry import logs
 from telemetry.activitylogs import ActivityLogs
 from telemetry.corelogs import core_logging
@@ -68,66 +62,13 @@ from telemetry.metrics import WorkerMetrics
 from telemetry.tally import ActivityTally
 from telemetry.traces import Traces
 from workflows import policies
-from workflows.key_exports import KeyExports
-from workflows.key_orders import KeyOrders
-from workflows.loading_request import LoadingRequest
-from workflows.registry_change import RegistryChange
-from workflows.registry_notes import RegistryNotes
-from workflows.registry_sync import RegistrySync
 
 WorkerRole = Literal["ceremony", "keys"]
 
-STICKY_TIMEOUT: Final = timedelta(seconds=2)
-"""A killed worker costs its workflows two seconds, not the SDK's ten."""
-DRAIN: Final = timedelta(seconds=10)
-"""On SIGTERM, running activities get this long to finish."""
-THREADS: Final = 16
-ACTIVITIES: Final = 8
-"""At once; the other threads are the records', so that hanging SMS never hold up a ceremony."""
 READY_LINE: Final = "worker ready"
 """What a worker logs once it works; the role follows."""
 
 _log = logging.getLogger("keyfill.worker")
-
-
-@dataclass(frozen=True)
-class WorkerParts:
-    """What one role runs: its queue, its activities and its workflows."""
-
-    queue: str
-    activities: list[Callable[..., Any]]
-    workflows: list[type]
-
-
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox, which refuses modules that slip through it unintended."""
-    return SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_import_notification_policy(
-            SandboxImportNotificationPolicy.WARN_ON_DYNAMIC_IMPORT
-            | SandboxImportNotificationPolicy.RAISE_ON_UNINTENTIONAL_PASSTHROUGH
-        )
-    )
-
-
-def make_worker(
-    client: Client,
-    parts: WorkerParts,
-    executor: ThreadPoolExecutor,
-    interceptors: Sequence[Interceptor] = (),
-) -> Worker:
-    """Make the Temporal worker of one role."""
-    return Worker(
-        client,
-        task_queue=parts.queue,
-        activities=parts.activities,
-        workflows=parts.workflows,
-        activity_executor=executor,
-        max_concurrent_activities=ACTIVITIES,
-        workflow_runner=workflow_runner(),
-        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
-        graceful_shutdown_timeout=DRAIN,
-        interceptors=interceptors,
-    )
 
 
 def ceremony_parts(settings: Settings, database: Database, stack: ExitStack) -> WorkerParts:
@@ -177,66 +118,6 @@ def back_office(settings: Settings, stack: ExitStack) -> HttpKeyExport | None:
         )
     except (ValueError, httpx.InvalidURL) as error:
         raise SettingsError(f"Set KEYFILL_BACKOFFICE_EXPORT_URL rightly: {error}.") from None
-
-
-def ceremony_work(
-    records: CeremonyRecords,
-    sms: SmsSender,
-    sync: RegistrySynchroniser,
-    changes: RegistryChanges,
-    deliveries: KeyDeliveries | None = None,
-) -> WorkerParts:
-    """What the ceremony worker runs."""
-    exports: list[Callable[..., Any]] = []
-    if deliveries is not None:
-        exports = [deliveries.due_exports, deliveries.deliver_export]
-    return WorkerParts(
-        queue=names.CEREMONY_QUEUE,
-        activities=[
-            records.record_opening,
-            records.record_statement,
-            records.record_release,
-            records.record_settlement,
-            records.record_event,
-            sms.send_sms_code,
-            sms.send_notice,
-            sync.synchronise,
-            changes.look_at_change,
-            changes.note_change_time,
-            changes.tell_change,
-            changes.end_change,
-            *exports,
-        ],
-        workflows=[
-            LoadingRequest,
-            RegistrySync,
-            RegistryNotes,
-            RegistryChange,
-            KeyOrders,
-            KeyExports,
-        ],
-    )
-
-
-def key_work(keys: KeyWorker, exporting: KeyExporting | None = None) -> WorkerParts:
-    """What the key worker runs: release, settlement, officers' orders, a look at the registry.
-
-    And the export of active keys.
-    """
-    return WorkerParts(
-        queue=names.KEYS_QUEUE,
-        activities=[
-            keys.release_key,
-            keys.settle_key,
-            keys.order_key,
-            keys.note_revocation,
-            keys.note_registry,
-            keys.note_change,
-            keys.withdraw_change,
-            *([] if exporting is None else [exporting.export_key]),
-        ],
-        workflows=[],
-    )
 
 
 def sms_gateway(settings: Settings, database: Database) -> SmsGateway:

@@ -19,7 +19,7 @@ PACKAGES = {
     "terminal",
     "workflows",
 }
-ENTRIES = {"cli", "holdings", "keyworker", "settings", "soundness", "worker"}
+ENTRIES = {"cli", "holdings", "keyworker", "settings", "soundness", "taskqueues", "worker"}
 ALLOWED = {
     # It starts the others and looks things up; concrete gateways are bound elsewhere.
     "cli": PACKAGES - {"gateways"} | {"settings", "worker"},
@@ -27,7 +27,8 @@ ALLOWED = {
     "settings": {"ceremony", "holdings", "soundness"},
     "soundness": {"ceremony", "holdings", "settings"},
     "keyworker": {"activities", "ceremony", "keymanagement", "records", "settings", "telemetry"},
-    "worker": PACKAGES - {"api", "commands", "terminal"} | {"keyworker", "settings"},
+    "taskqueues": {"activities", "ceremony", "workflows"},
+    "worker": PACKAGES - {"api", "commands", "terminal"} | {"keyworker", "settings", "taskqueues"},
 }
 
 

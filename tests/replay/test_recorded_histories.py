@@ -18,7 +18,7 @@ from ceremony.stages import FINAL
 from engine.converter import data_converter
 from tests.replay.changed_workflows import SettlesEarly, TellsNobody, WaitsFirst
 from tests.replay.record import HISTORIES, IDENTITY, SCENES
-from worker import workflow_runner
+from taskqueues import workflow_runner
 from workflows.loading_request import LoadingRequest
 from workflows.registry_notes import RegistryNotes
 from workflows.registry_sync import RegistrySync

@@ -24,10 +24,10 @@ from ceremony.signing import sign
 from ceremony.stages import Stage
 from ceremony.statements import PublicJwk, RevocationPayload
 from ceremony.verification import peek
+from taskqueues import ceremony_work, key_work
 from tests.support.attacked import Bench
 from tests.support.genuine import NOTHING, Ceremony, common, digest_of
 from tests.support.trespass import GIVEN_UP, QUEUE_OF, Trespasser
-from worker import ceremony_work, key_work
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

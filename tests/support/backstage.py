@@ -55,9 +55,9 @@ from records.tables.code_request import CodeRequestRow
 from records.tables.loading_request import LoadingRequestRow
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
+from taskqueues import THREADS, WorkerParts, ceremony_work, key_work, make_worker
 from tests.support.databases import drop_database, make_database
 from tests.support.world import World
-from worker import THREADS, WorkerParts, ceremony_work, key_work, make_worker
 
 T = TypeVar("T")
 

@@ -21,9 +21,9 @@ from keymanagement.port import KeyAlgorithm, KeyBinding
 from keymanagement.software import SoftwareKeyManager
 from records import audit, keyexports
 from records.tables.key_export import KeyExportRow
+from taskqueues import THREADS, WorkerParts, key_work, make_worker
 from tests.support.backstage import KEK, Backstage, development_identity
 from tests.support.journals import digest, intent, new_token, ordered
-from worker import THREADS, WorkerParts, key_work, make_worker
 
 EXPORT_KEY: Final = bytes(range(64, 96))
 ONE: Final = "A" * 24

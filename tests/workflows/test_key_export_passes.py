@@ -33,12 +33,13 @@ from keymanagement.checkvalue import key_check_value
 from keymanagement.port import KeyAlgorithm
 from keyworker import key_export
 from settings import Settings, SettingsError
+from taskqueues import THREADS, make_worker
 from tests.support.backstage import PATIENCE, Backstage
 from tests.support.developmenthome import write_home
 from tests.support.exportoffice import ExportOffice, OfficeAnswer
 from tests.support.exports import EXPORT_KEY, Exports, workers
 from tests.support.load import Load
-from worker import THREADS, back_office, make_worker, repeat_exports, serve
+from worker import back_office, repeat_exports, serve
 
 ONE, TWO, THREE, FOUR, FIVE = (letter * 24 for letter in "ABCDE")
 

@@ -11,10 +11,10 @@ from ceremony.reasons import Reason
 from ceremony.stages import Stage
 from records import keystore
 from records.tables.key import KeyState
+from taskqueues import THREADS, make_worker
 from tests.support.backstage import Backstage
 from tests.support.keyorders import note
 from tests.support.load import Load
-from worker import THREADS, make_worker
 
 
 async def bring(client: Client, stage: Backstage, envelope: str) -> KeyOrderAnswer:

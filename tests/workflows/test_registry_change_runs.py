@@ -34,7 +34,7 @@ from tests.support.changes import (
 )
 from tests.support.load import Load
 from tests.support.skipping import Skipping
-from worker import THREADS, make_worker
+from taskqueues import THREADS, make_worker
 
 SOON = 2
 """Seconds: a cooling-off time that a test can wait for."""

@@ -13,10 +13,10 @@ from ceremony.reasons import Reason
 from ceremony.signing import sign
 from ceremony.stages import Stage
 from ceremony.statements import RevocationPayload
+from taskqueues import THREADS, make_worker
 from tests.support.backstage import Backstage
 from tests.support.identities import signing_key
 from tests.support.load import Load
-from worker import THREADS, make_worker
 
 ONE, TWO, NEW = "ATM-0001", "ATM-0002", "ATM-0003"
 

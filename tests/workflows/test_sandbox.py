@@ -6,8 +6,8 @@ import pytest
 from temporalio.client import Client
 
 from ceremony.names import CEREMONY_QUEUE
+from taskqueues import WorkerParts, make_worker
 from tests.support.leakyworkflow import Leaky
-from worker import WorkerParts, make_worker
 
 
 async def test_an_unintended_import_is_refused(client: Client) -> None:

@@ -7,9 +7,9 @@ from ceremony.sms import SmsAmbiguous, SmsRefused, SmsUnavailable
 from ceremony.stages import Stage
 from records import messages
 from records.tables.sms_message import SmsStatus
+from taskqueues import ACTIVITIES, THREADS
 from tests.support.backstage import Backstage
 from tests.support.load import Load
-from worker import ACTIVITIES, THREADS
 
 
 def status_of(stage: Backstage, load: Load, what: str) -> tuple[SmsStatus, str | None] | None:

@@ -31,6 +31,7 @@ from ceremony.messages import CodeRequest
 from ceremony.stages import Stage
 from engine.client import TemporalTarget, connect
 from engine.converter import data_converter
+from taskqueues import THREADS, WorkerParts, make_worker, workflow_runner
 from telemetry.activitylogs import ActivityLogs
 from telemetry.corelogs import core_logging
 from telemetry.endpoint import make_runtime
@@ -42,7 +43,6 @@ from tests.support.identities import ORIGIN
 from tests.support.load import Load
 from tests.support.loggingworkflow import QUEUE, FaultyWorkflow, LoudWorkflow, fail_aloud
 from tests.support.processlog import process_log
-from worker import THREADS, WorkerParts, make_worker, workflow_runner
 from workflows.loading_request import LoadingRequest
 
 MAX_EVENTS: Final = 80
