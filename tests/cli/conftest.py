@@ -17,6 +17,7 @@ from tests.support.commandline import Keyfill, Lines
 from tests.support.databases import drop_database, furnish
 
 NO_TEMPORAL = "127.0.0.1:1"
+NO_API = "http://localhost:1"
 """Nobody listens there: a command of these tests reaches no deployment of somebody else's."""
 
 
@@ -26,7 +27,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "home"
     make_home(
         HomeFolder(path),
-        origin="http://localhost:8480",
+        origin=NO_API,
         audience="keyfill-test",
         now=int(time.time()),
     )

@@ -68,7 +68,7 @@ def test_the_trust_file_asks_for_two_officers(home: HomeFolder) -> None:
     """The trust file names a feed key, two officers who both must sign, and the EPP root."""
     trust: Trust = home.trust()
     assert (len(trust.feed_keys), len(trust.officers), trust.officer_threshold) == (1, 2, 2)
-    assert trust.origin == "http://localhost:8480"
+    assert trust.origin == "http://localhost:1"
     assert trust.rp_id == "localhost"
     assert stat.S_IMODE(home.trust_file.stat().st_mode) == 0o400
 
