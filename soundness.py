@@ -62,11 +62,15 @@ def _check_token(settings: "Settings", name: str) -> None:
 
 def _check_openid(settings: "Settings") -> None:
     """See that people can be told and their roles found, and that the provider is who it says."""
-    issuer = urlsplit(settings.oidc_issuer)
-    local = issuer.scheme == "http" and issuer.hostname in ("127.0.0.1", "::1", "localhost")
+    try:
+        issuer = urlsplit(settings.oidc_issuer)
+        host = issuer.hostname
+    except ValueError:
+        issuer, host = urlsplit(""), None
+    local = issuer.scheme == "http" and host in ("127.0.0.1", "::1", "localhost")
     safe = issuer.scheme == "https" or (local and settings.environment == "development")
     # OpenID Connect Discovery 1.0, section 3: no query, no fragment.
-    if not safe or not issuer.hostname or set("?#@") & set(settings.oidc_issuer):
+    if not safe or not host or set("?#@") & set(settings.oidc_issuer):
         raise SettingsError("Set KEYFILL_OIDC_ISSUER to the https:// address of the provider.")
     if not settings.oidc_client_id:
         raise SettingsError("Set KEYFILL_OIDC_CLIENT_ID to what the provider calls this client.")

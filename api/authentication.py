@@ -190,11 +190,11 @@ async def _viewer(
 
 
 def still_signed_in(session: Session, parts: Parts, signed_in: SignedIn) -> bool:
-    """Whether this session neither ended nor expired, and its credential is still in force."""
+    """Whether this session stands: not ended or expired, its credential and its roles in force."""
     holder = session_holder(
         session, parts.trust, parts.session_seal, signed_in.session_digest, parts.now()
     )
-    return holder is not None
+    return holder is not None and {*signed_in.roles} <= {*holder.roles}
 
 
 RequestIdPath = Annotated[str, Depends(known_request_id)]

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from joserfc.jwk import KeySet
@@ -34,7 +34,7 @@ class Identity:
 class Returned:
     """What the provider sends back through the browser (RFC 6749 section 4.1.2, RFC 9207)."""
 
-    code: str
+    code: str = field(repr=False)
     issuer: str | None
 
 

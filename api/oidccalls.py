@@ -28,7 +28,8 @@ class ProviderCalls:
         """Fetch a JSON object.
 
         Raises:
-            ProviderFault: if it is away, slow, too large, or no JSON object.
+            ProviderFault: if it is away, slow, too large, or no JSON object; `way-unusable` if our
+                own settings of the way there are at fault.
         """
         status, answer = await self._call("GET", url, {}, None)
         if status != httpx.codes.OK:
@@ -54,7 +55,8 @@ class ProviderCalls:
                 status, content = await self._fetch(method, url, headers, body)
         except (TimeoutError, httpx.TimeoutException):
             raise ProviderFault("timeout") from None
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
+            # The last for a host that cannot be a name (IDNA).
             raise ProviderFault("unreachable") from None
         if status >= _SERVER_ERRORS or status == _TOO_MANY:
             raise ProviderFault(f"http-{status}")
@@ -71,13 +73,7 @@ class ProviderCalls:
         # Without compression, for a small answer must not become a large one.
         asked = {**headers, "Accept": "application/json", "Accept-Encoding": "identity"}
         async with (
-            httpx.AsyncClient(
-                timeout=self._seconds,
-                follow_redirects=False,
-                verify=self._tls,
-                # Plain http is a provider on this machine, which no proxy reaches.
-                trust_env=not url.startswith("http:"),
-            ) as client,
+            self._client(url) as client,
             client.stream(method, url, headers=asked, content=body) as response,
         ):
             content = bytearray()
@@ -86,6 +82,19 @@ class ProviderCalls:
                 if len(content) > MAX_ANSWER_BYTES:
                     raise ProviderFault("too-large")
             return response.status_code, bytes(content)
+
+    def _client(self, url: str) -> httpx.AsyncClient:
+        try:
+            return httpx.AsyncClient(
+                timeout=self._seconds,
+                follow_redirects=False,
+                verify=self._tls,
+                # Plain http is a provider on this machine, which no proxy reaches.
+                trust_env=not url.startswith("http:"),
+            )
+        except (OSError, ValueError, ImportError, httpx.InvalidURL):
+            # SSL_CERT_FILE names no authorities, or HTTPS_PROXY no proxy that can be used.
+            raise ProviderFault("way-unusable") from None
 
     @cached_property
     def _tls(self) -> SSLContext:

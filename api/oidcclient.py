@@ -5,6 +5,7 @@ for that claim: a provider may let people choose `preferred_username` themselves
 reused (OpenID Connect Core 1.0, section 5.7: neither identifies anybody).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,10 +21,14 @@ ALGORITHMS: Final = (
 )
 """Which signatures of ID tokens count: asymmetric ones only, so that no key of ours makes one."""
 MAX_ANSWER_BYTES: Final = MAX_JSON_BYTES
+BASIC: Final = "client_secret_basic"
+"""How a client proves itself where the provider offers it (OpenID Connect Core 1.0, section 9)."""
 CALLBACK_PATH: Final = "/oidc/callback"
 """Where the provider sends people back to, on this deployment's origin."""
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+_VISIBLE: Final = re.compile(r"[!-~]+\Z")
+"""What an address is written with (RFC 3986, section 2); other texts only look like one."""
 
 
 class ProviderFault(Exception):
@@ -118,12 +123,13 @@ def _endpoint(url: object, client: OidcClient) -> str:
 def _is_usable(url: str, allow_http: bool) -> bool:
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port
     except ValueError:
         return False
     plain = allow_http and parts.scheme == "http" and host in _LOOPBACK
     return bool(
         host
+        and _VISIBLE.match(url)
         and (parts.scheme == "https" or plain)
         and "@" not in parts.netloc
         and not parts.fragment
@@ -134,8 +140,8 @@ def _token_auth(document: Mapping[str, Any], client: OidcClient) -> str:
     """How the client proves itself at the token endpoint (OpenID Connect Core 1.0, section 9)."""
     if client.client_secret is None:
         return "none"
-    offered = _list(document, "token_endpoint_auth_methods_supported", ["client_secret_basic"])
-    for method in ("client_secret_basic", "client_secret_post"):
+    offered = _list(document, "token_endpoint_auth_methods_supported", [BASIC])
+    for method in (BASIC, "client_secret_post"):
         if method in offered:
             return method
     raise ProviderFault("client-unsupported")

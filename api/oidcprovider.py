@@ -2,13 +2,16 @@
 
 Nothing is called before somebody signs in, and what was fetched is kept for an hour. A token that
 names an unknown key has the keys fetched once more, at most once a minute, so that a rotation at
-the provider is followed and nobody can make us call it as often as they like.
+the provider is followed and nobody can make us call it as often as they like. One fetches at a
+time; who waited while that failed shares the failure, so that many before a provider that hangs
+are all told after one time-out.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote_plus
 
 import httpx
 from authlib.oauth2.auth import ClientAuth  # type: ignore[import-untyped]
@@ -20,7 +23,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[im
 from joserfc.jwk import KeySet
 
 from api.oidccalls import ProviderCalls
-from api.oidcclient import Discovered, OidcClient, ProviderFault, read_discovery
+from api.oidcclient import BASIC, Discovered, OidcClient, ProviderFault, read_discovery
 from api.oidctokens import TokenRefused, read_keys
 
 KEPT_SECONDS: Final = 3_600
@@ -50,6 +53,7 @@ class Provider:
         self._document: tuple[float, Discovered] | None = None
         self._keys: tuple[float, KeySet] | None = None
         self._anew_at = float("-inf")
+        self._fault: ProviderFault | None = None
 
     async def discovered(self) -> Discovered:
         """What it says of itself.
@@ -57,9 +61,10 @@ class Provider:
         Raises:
             ProviderFault: if it is away, or says what cannot be used.
         """
+        last = self._fault
         async with self._turn:
             if self._document is None or self._is_old(self._document[0]):
-                document = await self._calls.get(self._client.discovery_url)
+                document = await self._fetch(self._client.discovery_url, last)
                 self._document = self._clock(), read_discovery(document, self._client)
             return self._document[1]
 
@@ -69,10 +74,10 @@ class Provider:
         Raises:
             ProviderFault: if it is away, or has none that can be used.
         """
-        uri = (await self.discovered()).jwks_uri
+        uri, last = (await self.discovered()).jwks_uri, self._fault
         async with self._turn:
             if self._keys is None or self._is_old(self._keys[0]):
-                await self._fetch_keys(uri)
+                await self._fetch_keys(uri, last)
             return self._known_keys()
 
     async def keys_anew(self, known: KeySet) -> KeySet:
@@ -90,7 +95,7 @@ class Provider:
             if self._clock() - self._anew_at < ANEW_SECONDS:
                 raise TokenRefused("id-token-key-unknown")
             self._anew_at = self._clock()
-            await self._fetch_keys(uri)
+            await self._fetch_keys(uri, self._fault)
             return self._known_keys()
 
     async def sign_in_url(self, *, state: str, nonce: str, verifier: str) -> str:
@@ -121,7 +126,11 @@ class Provider:
             TokenRefused: `code-refused`, or `id-token-missing`.
         """
         client, discovered = self._client, await self.discovered()
-        auth = ClientAuth(client.client_id, client.client_secret, discovered.token_auth)
+        named, secret = client.client_id, client.client_secret
+        if secret is not None and discovered.token_auth == BASIC:
+            # Authlib leaves out that both are form-encoded first (RFC 6749 section 2.3.1).
+            named, secret = quote_plus(named), quote_plus(secret)
+        auth = ClientAuth(named, secret, discovered.token_auth)
         url, headers, body = auth.prepare(
             "POST",
             discovered.token_endpoint,
@@ -138,8 +147,18 @@ class Provider:
             raise TokenRefused("code-refused")
         return _exchanged(answer)
 
-    async def _fetch_keys(self, uri: str) -> None:
-        self._keys = self._clock(), read_keys(await self._calls.get(uri))
+    async def _fetch(self, url: str, last: ProviderFault | None) -> Mapping[str, Any]:
+        """Fetch in one's turn; `last` is the last fault of which one knew before waiting for it."""
+        if self._fault is not None and self._fault is not last:
+            raise ProviderFault(f"{self._fault}")
+        try:
+            return await self._calls.get(url)
+        except ProviderFault as fault:
+            self._fault = ProviderFault(f"{fault}")
+            raise
+
+    async def _fetch_keys(self, uri: str, last: ProviderFault | None) -> None:
+        self._keys = self._clock(), read_keys(await self._fetch(uri, last))
 
     def _known_keys(self) -> KeySet:
         if self._keys is None:

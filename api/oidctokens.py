@@ -1,19 +1,19 @@
 """ID tokens: whose signature they carry, whom they are for, and when (OpenID Connect Core 1.0).
 
 Authlib checks the claims (section 3.1.3.7), joserfc the signature; which algorithms and keys count
-is decided here and never by the token.
+is decided here and never by the token. Both parts are read as strictly as statements are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from authlib.oidc.core import CodeIDToken  # type: ignore[import-untyped]
-from joserfc import jws, jwt
-from joserfc.errors import ClaimError, JoseError, UnsupportedAlgorithmError
+from joserfc import jws
+from joserfc.errors import ClaimError, JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey, import_key
 
 from api.oidcclient import ALGORITHMS, OidcClient, ProviderFault
-from ceremony.encoding import from_b64url
+from ceremony.encoding import EncodingError, from_b64url, strict_json
 
 SKEW_SECONDS: Final = 60
 """How far the provider's clock may differ from ours."""
@@ -64,17 +64,10 @@ def verified_claims(
         KeyNotFound: it names a key that is not in the set.
         TokenRefused: with the reason.
     """
-    try:
-        named = _key_of(text, keys)
-        token = jwt.decode(text, named, registry=_REGISTRY)
-    except UnsupportedAlgorithmError:
-        raise TokenRefused("id-token-algorithm") from None
-    except (JoseError, ValueError):
-        # Authlib's own and cryptography's refusals of a signature of the wrong form.
-        raise TokenRefused("id-token-signature") from None
+    header, said = _signed(text, keys)
     claims = CodeIDToken(
-        token.claims,
-        token.header,
+        said,
+        header,
         options={
             "iss": {"essential": True, "value": client.issuer},
             "aud": {"essential": True, "value": client.client_id},
@@ -90,17 +83,29 @@ def verified_claims(
     # Older than the sign-in that it answers: made for another one.
     if claims["iat"] < begun_at - SKEW_SECONDS:
         raise TokenRefused("id-token-iat")
-    return dict(token.claims)
+    return said
 
 
-def _key_of(text: str, keys: KeySet) -> RSAKey | ECKey:
+def _signed(text: str, keys: KeySet) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The header and the claims of a token that the key signed which it names."""
+    try:
+        header = strict_json(from_b64url(text.partition(".")[0]))
+        if header.get("alg") not in ALGORITHMS:
+            raise TokenRefused("id-token-algorithm")
+        token = jws.deserialize_compact(text, _key_of(header, keys), registry=_REGISTRY)
+    except (JoseError, ValueError, TypeError):
+        # joserfc's and cryptography's refusals of what has the wrong form, too.
+        raise TokenRefused("id-token-signature") from None
+    try:
+        return header, strict_json(token.payload)
+    except EncodingError:
+        raise TokenRefused("id-token-malformed") from None
+
+
+def _key_of(header: Mapping[str, Any], keys: KeySet) -> RSAKey | ECKey:
     """The one key that the token's header names; with a single key it may name none."""
-    header = jws.extract_compact(text.encode(), None, _REGISTRY).headers()
-    _REGISTRY.get_alg(str(header.get("alg")))
     kid, every = header.get("kid"), [key for key in keys if isinstance(key, RSAKey | ECKey)]
-    named: Sequence[RSAKey | ECKey] = [key for key in every if key.kid == kid]
-    if kid is None and len(every) == 1:
-        named = every
+    named = every if kid is None and len(every) == 1 else [key for key in every if key.kid == kid]
     if not named:
         raise KeyNotFound
     return named[0]

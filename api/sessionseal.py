@@ -2,8 +2,9 @@
 
 API and codec server hold the payload keys, so the seal's keys are derived from these (HKDF, RFC
 5869): every process that opens sessions can check it, and one that only writes to the database
-cannot make it. The newest key seals, all of the ring check, as with payloads. In development
-without payload keys the session key stands in.
+cannot make it. The workers hold the payload keys too: a session that one of them made would count,
+and show no more than they can read themselves. The newest key seals, all of the ring check, as with
+payloads. In development without payload keys the session key stands in.
 """
 
 import hmac

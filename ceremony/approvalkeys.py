@@ -6,7 +6,8 @@ that could be copied off its owner's device must not approve, but may well call 
 
 An authenticator says in the signed data of every assertion whether its passkey may ever leave it:
 the flag BE, backup eligible (W3C Web Authentication Level 3, section 6.1.3). Who verifies an
-assertion sees it, with nothing remembered of the enrolment.
+assertion sees it. What the passkey said when it signed its own entry counts on: whoever has a copy
+of its key elsewhere writes the flags of new assertions.
 """
 
 from enum import StrEnum

@@ -6,7 +6,7 @@ over the same payload bytes and so of one digest. What grants is signed; columns
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from ceremony.encoding import (
@@ -173,7 +173,7 @@ def read_enrolment(envelope: str, trust: Trust, *, now: int) -> VerifiedCredenti
         entry=own[0].payload,
         digest=own[0].digest,
         envelope=envelope,
-        key=key,
+        key=replace(key, backup_eligible=bool(own[0].backup_eligible)),
         backup_eligible=own[0].backup_eligible,
     )
 

@@ -60,10 +60,14 @@ class StatementError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EnrolledKey:
-    """A key that may sign: `credential_id` (base64url) if it is a passkey's, else None."""
+    """A key that may sign: `credential_id` (base64url) if it is a passkey's, else None.
+
+    `backup_eligible` is whether its passkey said at the enrolment that it may leave its device.
+    """
 
     public_key: PublicKey
     credential_id: str | None = None
+    backup_eligible: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class Unverified:
 class Verified(Generic[P]):
     """A statement whose signature holds, by the key `kid`.
 
-    `sign_count` and `backup_eligible` (see `Attested`) are of passkeys only, None otherwise.
+    `sign_count` and `backup_eligible` (see `Attested`) are of passkeys only, None otherwise. The
+    latter is true also of one that said so at its enrolment.
     """
 
     payload: P
@@ -160,7 +165,9 @@ def verify(
     attested = _verify_signature(text, parsed, key.public_key, passkeys)
     if parsed.payload.aud != audience:
         raise StatementError(Reason.WRONG_AUDIENCE)
-    backup_eligible = None if attested is None else attested.backup_eligible
+    # Whoever has a copy says what they like; a passkey's flag never changes (WebAuthn Level 3,
+    # section 6.1.3), so what was once said counts on.
+    backup_eligible = None if attested is None else attested.backup_eligible or key.backup_eligible
     if parsed.kind in APPROVALS:
         demanded = ApprovalKeys.DEVICE_BOUND_PASSKEYS if passkeys is None else passkeys.approvals
         refusal = demanded.refusal(backup_eligible=backup_eligible)

@@ -19,6 +19,7 @@ _SAYS: Final = {
     "client-unsupported": "Have the provider take client_secret_basic or client_secret_post.",
     "keys-unusable": "Have the provider publish an RSA (2048 bits or more) or EC key.",
     "no-json": "Set KEYFILL_OIDC_ISSUER to the provider: there is no discovery document.",
+    "way-unusable": "Mend HTTPS_PROXY or SSL_CERT_FILE, by which the API reaches the provider.",
     "http-404": "Set KEYFILL_OIDC_ISSUER to the provider: there is no discovery document.",
 }
 

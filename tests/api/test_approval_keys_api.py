@@ -77,6 +77,15 @@ async def test_an_approval_by_a_passkey_of_a_cloud_is_refused_at_reception(
     assert honest.json().get("attempts_left", 5) == 5
 
 
+async def test_a_copy_in_other_words_is_refused_at_reception(tmp_path: Path) -> None:
+    """Of a passkey that was enrolled as one of a cloud: that an assertion denies it is no help."""
+    house = House.make(tmp_path, world=make_world(first=in_a_cloud("first")), approvals=BOUND)
+    act = await Act.ready(house, "application")
+    said = act.statement(signer=replace(passkey_signer("first"), count=100))
+    assert await told(act, said) == (403, "passkey-not-device-bound")
+    await house.close()
+
+
 async def test_an_approval_by_a_plain_key_is_refused_at_reception(tmp_path: Path) -> None:
     """Where passkeys are demanded an enrolled plain key signs in, and applies for nothing."""
     house = House.make(tmp_path, approvals=ApprovalKeys.PASSKEYS)

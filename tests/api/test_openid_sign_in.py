@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from joserfc import jws
 from sqlalchemy import text
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
@@ -273,6 +274,17 @@ def _swapped(token: str) -> str:
     return f"{head}.{b64url(json.dumps(said).encode())}.{signature}"
 
 
+def _headed(header: str) -> Callable[[str], str]:
+    """The same claims under another header."""
+    return lambda token: f"{b64url(header.encode())}.{token.partition('.')[2]}"
+
+
+def _twofold(token: str) -> str:
+    """Signed, and with two lists of groups: readers may differ about which counts."""
+    said = from_b64url(token.split(".")[1])[:-1] + b',"groups":[]}'
+    return jws.serialize_compact({"alg": "ES256", "kid": "first"}, said, ec_key("first"))
+
+
 TOKENS: list[tuple[str, dict[str, Any]]] = [
     ("id-token-iss", {"claims": {"iss": "https://evil.example"}}),
     ("id-token-iss", {"claims": {"iss": None}}),
@@ -292,6 +304,12 @@ TOKENS: list[tuple[str, dict[str, Any]]] = [
     ("id-token-signature", {"spoil": _swapped}),
     ("id-token-signature", {"spoil": lambda _: "no token"}),
     ("id-token-algorithm", {"spoil": unsigned}),
+    ("id-token-signature", {"spoil": _headed('"alg"')}),
+    ("id-token-signature", {"spoil": _headed('["alg"]')}),
+    ("id-token-signature", {"spoil": _headed('{"alg": "ES256", "kid": "first", "crit": 5}')}),
+    ("id-token-malformed", {"spoil": _twofold}),
+    ("id-token-malformed", {"claims": {"deep": [[[[[[[[1]]]]]]]]}}),
+    ("id-token-malformed", {"claims": {"at_hash": {"a": 1}}}),
     ("id-token-missing", {"answer": {"id_token": None}}),
     ("staff-number-missing", {"claims": {"staff_no": None}}),
     ("staff-number-missing", {"claims": {"staff_no": "A 1"}}),

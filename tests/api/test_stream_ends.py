@@ -12,6 +12,7 @@ import pytest
 from api.routes import updates
 from api.streams import PER_HOLDER, Streams
 from records import credentialentries, sessions
+from records.entryrows import pending_credential_row
 from tests.support.apihouse import House
 from tests.support.followers import Follower, Served
 from tests.support.servedapp import served
@@ -58,6 +59,22 @@ async def test_a_revoked_administrator_is_sent_nothing_more(at: Served) -> None:
         with at.house.backstage.database.write() as database:
             digest = at.house.world.standing().first.digest
             credentialentries.revoke_credential(database, digest, now=at.house.world.now)
+        await load.cancel()
+        assert await stream.event() == ("end", {"reason": "signed-out"})
+
+
+async def test_who_is_no_auditor_any_more_is_sent_nothing_more(at: Served) -> None:
+    """A new entry of the same key takes the role away, though credential and session stand."""
+    house, world = at.house, at.house.world
+    load = await house.open()
+    session = await house.sign_in(world.third)
+    async with at.follow(load.path + "/events/updates", session) as stream:
+        await stream.event()
+        envelope = world.credential_entry(world.third, roles=("administrator",), seq=world.seq + 1)
+        entry = pending_credential_row(world.read_credential(envelope), now=world.now)
+        with house.backstage.database.write() as database:
+            credentialentries.put_credential_entry(database, entry)
+            assert credentialentries.activate_credential(database, entry.digest)
         await load.cancel()
         assert await stream.event() == ("end", {"reason": "signed-out"})
 

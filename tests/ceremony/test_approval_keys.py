@@ -182,6 +182,18 @@ def test_the_release_rule_demands_it_by_itself(
         may_rewrap(case.statements, case.entries, case.trust, case.secrets, now=case.now)
 
 
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_a_copy_of_a_passkey_cannot_say_that_it_stays_on_its_device(which: str) -> None:
+    """Whoever has the copy writes the flags: what the passkey said at its enrolment counts on."""
+    case = ReleaseCase.of(world(**{which: ELIGIBLE}))
+    said = case.application if which == "first" else case.decision
+    signer = getattr(case.world, which).signer
+    case.give(**{said.kind.value: replace(signer, flags=WITH_USER).sign(said.payload)})
+    assert case.ask().checks == CHECKS
+    case.trust = trust(case.world, BOUND)
+    assert refused(case) is Reason.PASSKEY_NOT_DEVICE_BOUND
+
+
 @pytest.mark.parametrize("approvals", [PASSKEYS, BOUND])
 def test_a_release_record_names_what_was_demanded(approvals: ApprovalKeys) -> None:
     """Auditors see under which setting of the key worker a key was released."""

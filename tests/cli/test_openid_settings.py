@@ -72,6 +72,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"KEYFILL_OIDC_ISSUER": f"{ISSUER}?a=b"}, "https://"),
     ({"KEYFILL_OIDC_ISSUER": f"{ISSUER}#a"}, "https://"),
     ({"KEYFILL_OIDC_ISSUER": "https://a@sso.bank.example"}, "https://"),
+    ({"KEYFILL_OIDC_ISSUER": "https://[sso"}, "https://"),
     ({"KEYFILL_OIDC_CLIENT_ID": ""}, "KEYFILL_OIDC_CLIENT_ID"),
     ({"KEYFILL_OIDC_SCOPES": "profile"}, "openid"),
     ({"KEYFILL_OIDC_STAFF_CLAIM": ""}, "KEYFILL_OIDC_STAFF_CLAIM"),
@@ -151,6 +152,9 @@ async def test_the_doctor_names_what_is_wrong_at_the_provider(
         weak = {"kty": "RSA", "kid": "weak", "n": b64url(b"\xff" * 128), "e": "AQAB"}
         provider.fails = {"/keys": JSONResponse({"keys": [weak, {"kty": "oct", "k": "AAAA"}, 1]})}
         assert "2048" in (await found())[1]
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("SSL_CERT_FILE", "/nowhere/authorities.pem")
+            assert "SSL_CERT_FILE" in (await found())[1]
     assert (await found())[0] == "away"
 
 

@@ -28,7 +28,7 @@ class MemoryArchive:
     """An archive in memory; `tokens`, `keys` and `settled` are what was published, in order.
 
     `registry` is what is in force; `shown` what else is on record, by subject and `seq`, and
-    `revoked` the revocations by digest.
+    `revoked` the revocations by digest; `withdrawn` the digests of changes that were withdrawn.
     """
 
     statements: dict[str, ArchivedStatement] = field(default_factory=dict)
@@ -43,6 +43,7 @@ class MemoryArchive:
         default_factory=list
     )
     duplicates: list[tuple[str, str]] = field(default_factory=list)
+    withdrawn: set[str] = field(default_factory=set)
 
     def statement(self, digest: str) -> ArchivedStatement | None:
         """See `keymanagement.archive.Archive`."""
@@ -59,6 +60,13 @@ class MemoryArchive:
 
     def entry(self, subject: Subject, digest: str) -> str | None:
         """See `keymanagement.archive.Archive`; `digest` is believed, as rows may lie."""
+        return None if digest in self.withdrawn else self._entry(subject, digest)
+
+    def withdrawn_entry(self, subject: Subject, digest: str) -> str | None:
+        """See `keymanagement.archive.Archive`."""
+        return self._entry(subject, digest) if digest in self.withdrawn else None
+
+    def _entry(self, subject: Subject, digest: str) -> str | None:
         rows = (row for (one, _), row in self.shown.items() if one is subject)
         texts = [text for row in rows for text in row.values()]
         return next((text for text in texts if _digest_of(text) == digest), None)

@@ -16,7 +16,7 @@ from functools import cache
 from hashlib import sha256
 from html import escape
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 import uvicorn
 from joserfc import jws
@@ -166,7 +166,7 @@ class OpenIdProvider:
             return form.get("client_id") == CLIENT_ID and authorization is None
         if "client_secret" in form:
             return (form["client_id"], form["client_secret"]) == (CLIENT_ID, self.secret)
-        basic = b64encode(f"{CLIENT_ID}:{self.secret}".encode()).decode()
+        basic = b64encode(f"{CLIENT_ID}:{quote_plus(self.secret)}".encode()).decode()
         return authorization == f"Basic {basic}"
 
 
