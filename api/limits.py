@@ -221,9 +221,10 @@ class RateLimits:
             tally = self._tallies[scope, who] = _Tally(self._batch(scope) - 1)
             if len(self._tallies) > REMEMBERED:
                 self._tallies.popitem(last=False)
-        elif now > tally.touched + period:
-            # What was let through so long ago has drained away by now, charged or not.
-            tally.free, tally.pending = self._batch(scope) - 1, 0
+        elif abs(now - tally.touched) > period:
+            # What was let through so long ago has drained away by now, charged or not. A clock that
+            # was put back must not refuse until it is where it was.
+            tally.free, tally.pending, tally.refused_until = self._batch(scope) - 1, 0, 0.0
         tally.touched = now
         self._tallies.move_to_end((scope, who))
         return tally

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.board import FigureBoard
 from ceremony.reasons import Reason
+from telemetry.fields import METHODS
 
 OTHER: Final = "other"
 """Stands for a reason that is no reason code."""
@@ -104,8 +105,9 @@ class CallMetrics:
             await self._app(scope, receive, note)
         finally:
             route = _template(scope.get("route"))
-            # A method can be any text.
-            method = scope["method"] if route != "unmatched" else "any"
+            # A method can be any text, also on a path that is there.
+            known = route != "unmatched" and scope["method"] in METHODS
+            method = scope["method"] if known else "any"
             self._metrics.calls.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
 

@@ -30,19 +30,24 @@ class Refusal:
     kid: str | None = None
     claimed: str | None = None
 
+    @property
+    def by_enrolled(self) -> bool:
+        """Whether an enrolled key signed it, whatever that key may not."""
+        return self.signed is not None or self.kid is not None
+
 
 async def note_refused(parts: Parts, caller: Caller, refusal: Refusal) -> None:
     """Record a refused statement; over the audited rate it is only counted."""
     parts.metrics.statements.labels(refusal.kind, "refused").inc()
     parts.metrics.refused(refusal.reason)
-    if await _audited(parts, caller.address):
+    if await _audited(parts, caller.address, known=refusal.by_enrolled):
         await parts.database.run(_write, parts, caller, refusal)
 
 
 async def note_denied(parts: Parts, signed_in: SignedIn, event: str, reason: str) -> None:
     """Record that someone with a session was refused something that is no statement."""
     parts.metrics.refused(reason)
-    if await _audited(parts, signed_in.counted):
+    if await _audited(parts, signed_in.counted, known=True):
         await parts.database.run(_write_denied, parts, signed_in, event, reason)
 
 
@@ -51,13 +56,17 @@ async def note_sign_in_refused(
 ) -> None:
     """Record that a sign-in by OpenID Connect failed, and whose it was if that was proved."""
     parts.metrics.refused(reason)
-    if await _audited(parts, caller.address):
+    if await _audited(parts, caller.address, known=staff_no is not None):
         await parts.database.run(_write_sign_in, parts, caller, reason, staff_no)
 
 
-async def _audited(parts: Parts, who: str) -> bool:
-    limits = parts.limits
-    if await limits.take(Scope.AUDITED, who) and await limits.take(Scope.AUDITED_ALL, "all"):
+async def _audited(parts: Parts, who: str, *, known: bool) -> bool:
+    # Counted apart: strangers' junk, of which anybody can make any amount, must not hide what
+    # somebody who is known here was refused.
+    limits, whose = parts.limits, "known" if known else "strangers"
+    if await limits.take(Scope.AUDITED, f"{whose} {who}") and await limits.take(
+        Scope.AUDITED_ALL, whose
+    ):
         return True
     parts.metrics.unaudited.inc()
     return False

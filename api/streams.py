@@ -1,6 +1,6 @@
 """Streams: how many run at once, and how they end when the process does.
 
-The counts are this process's own, as those of `api.limits`. A server that stops waits for the
+The counts are this process's own, unlike those of `api.limits`. A server that stops waits for the
 answers that it is giving; a stream has no end of its own, so it has to be told.
 """
 

@@ -16,7 +16,8 @@ from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
 from ceremony.reasons import Reason
 
-# Numbers that cost their caller: the targets of SMS pumping, and nobody's own phone.
+# Numbers that cost their caller: the targets of SMS pumping, and nobody's own phone. A personal
+# number (+44 70…) is forwarded to whatever phone its holder names today, at a price of its own.
 _NOBODYS_PHONE: Final = frozenset(
     {
         PhoneNumberType.PREMIUM_RATE,
@@ -25,6 +26,7 @@ _NOBODYS_PHONE: Final = frozenset(
         PhoneNumberType.PAGER,
         PhoneNumberType.UAN,
         PhoneNumberType.VOICEMAIL,
+        PhoneNumberType.PERSONAL_NUMBER,
     }
 )
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}\Z")
@@ -116,7 +118,8 @@ def valid_number(text: str) -> str:
 
     Raises:
         NumberRefused: no leading `+`, an extension, not a number of its country's plan, or a
-            kind that is nobody's own phone (premium rate, shared cost, toll free, pager).
+            kind that is nobody's own phone (premium rate, shared cost, toll free, personal
+            number, pager).
     """
     number = _parsed(text)
     if number is None or number.extension is not None:

@@ -1,25 +1,13 @@
 """Caps on SMS: how many a person, a terminal and the whole deployment may cost an hour and a day.
 
-Three classes are counted apart, so that none starves another: codes, which an administrator asks
-for; what an act of the other administrator brings about; and the news of an end, which whoever
-holds a terminal's device key can bring about again and again.
+Each purpose is counted by itself, so that none starves another: a person asks for codes; others
+bring reviews about, by applying again and again; whoever holds a terminal's device key brings about
+the news of an end. None of them may keep an approval's code from who waits for it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final, Self
-
-CLASSES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "sms-code": ("sms-code",),
-        "review": ("review", "approved"),
-        "approved": ("review", "approved"),
-        "ended": ("ended",),
-    }
-)
-"""By a message's purpose: the purposes that are counted with it. Any other is counted by itself."""
 
 
 class Cap(StrEnum):
@@ -35,7 +23,7 @@ class Cap(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SmsCaps:
-    """The most messages of one class in any hour and any day; each at least 1.
+    """The most messages of one purpose in any hour and any day; each at least 1.
 
     The defaults: a load costs each of its people three messages in all, six with every code asked
     for again. A person with 30 codes an hour loads a terminal every two minutes; a terminal with
@@ -67,7 +55,10 @@ DEFAULT_CAPS: Final = SmsCaps()
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How many messages of one class were begun within the last hour and the last day."""
+    """How many messages of one purpose were begun within the last hour and the last day.
+
+    Without those that the provider refused outright, which cost nothing.
+    """
 
     hour: int
     day: int

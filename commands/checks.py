@@ -125,6 +125,27 @@ def approval_keys(demanded: ApprovalKeys, *, development: bool) -> Finding:
     return warning(check, f"{says} Set KEYFILL_APPROVAL_KEYS to device-bound-passkeys.")
 
 
+def sms_regions(regions: Collection[str] | None, *, development: bool) -> Finding:
+    """Whether SMS go only where one's people are; `regions` as ISO 3166-1, None for anywhere."""
+    check = "SMS regions"
+    if regions:
+        return good(check, f"SMS go to {_names(sorted(regions))} only.")
+    says = "SMS go to any country."
+    if development:
+        return good(check, f"{says} This is development.")
+    return warning(check, f"{says} Set KEYFILL_SMS_REGIONS to those of your people, as DE,AT.")
+
+
+def trusted_proxies(named: str) -> Finding:
+    """Whose word counts on where a call comes from; `named` as uvicorn reads it, by commas."""
+    check = "trusted proxies"
+    if any(one.strip() == "*" or one.strip().endswith("/0") for one in named.split(",")):
+        return bad(
+            check, "Set FORWARDED_ALLOW_IPS to your proxy: callers choose their address now."
+        )
+    return good(check, f"Only {named} is believed on where a call comes from.")
+
+
 def approvers(unfit: Sequence[str]) -> Finding:
     """Whether every administrator has a key that may approve; `unfit` are staff numbers."""
     check = "administrators' keys"

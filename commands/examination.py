@@ -1,5 +1,6 @@
 """What `keyfill doctor` looks at: files, settings of each role, database, Temporal, API."""
 
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -70,6 +71,8 @@ class Examination:
             async for finding in temporal_findings(settings, self.clock):
                 yield finding
         if "api" in roles:
+            # The server's own variable, and its default.
+            yield checks.trusted_proxies(os.environ.get("FORWARDED_ALLOW_IPS") or "127.0.0.1")
             async for finding in openid_findings(self.home):
                 yield finding
         for name, url in self._servers(settings):
@@ -128,6 +131,8 @@ class Examination:
         yield checks.trust_file_mode(mode, development=development)
         yield checks.approval_keys(settings.approvals, development=development)
         yield checks.cooling_off(trust.cooling_off_seconds, development=development)
+        if "ceremony" in self.roles():
+            yield checks.sms_regions(settings.sms_region_list, development=development)
         for root in trust.roots:
             name = root.subject.rfc4514_string()
             yield checks.certificate(f"EPP root {name}", root.not_valid_after_utc, self.clock())

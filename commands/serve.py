@@ -44,6 +44,8 @@ def api(home: Home = DEFAULT_HOME) -> None:
 
     _name_home(home)
     settings = settings_of(home, "api")
+    # First: what a library logs while the application is made goes by the same rules.
+    logs.set_up("api", settings.log_level, plain=settings.environment == "development")
     try:
         app = create_app(settings)
     except (
@@ -55,7 +57,6 @@ def api(home: Home = DEFAULT_HOME) -> None:
         OSError,
     ) as error:
         leave(Exit.USAGE, f"{error}")
-    logs.set_up("api", settings.log_level, plain=settings.environment == "development")
     config = uvicorn.Config(
         app,
         host=settings.api_host,

@@ -7,7 +7,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, case, delete, func, update
 from sqlmodel import Session, col, select
 
-from ceremony.smscaps import CLASSES, Cap, Sent, SmsCaps, met
+from ceremony.smscaps import Cap, Sent, SmsCaps, met
 from ceremony.spraying import DAY, HOUR, UNDECIDED_SECONDS, Conversion
 from records.inserting import find_or_create
 from records.redaction import without_numbers
@@ -17,6 +17,8 @@ from records.tables.sms_outbox import SmsOutboxRow
 from records.turns import Turn, take_turn
 
 _UNFINISHED = (SmsStatus.INTENT, SmsStatus.AMBIGUOUS)
+_UNSENT = (SmsStatus.CAPPED, SmsStatus.FAILED)
+"""Without the provider's identifier: kept back, or refused by the provider outright."""
 
 # What a status report may replace: it only ever moves a message on.
 _BEFORE = {
@@ -82,26 +84,24 @@ def begin(
 
 
 def _cap_met(session: Session, purpose: str, to: Recipient, caps: SmsCaps, now: int) -> Cap | None:
-    purposes = CLASSES.get(purpose, (purpose,))
     return met(
         caps,
-        person=_sent(session, purposes, col(SmsMessageRow.person) == to.person, now=now),
-        terminal=_sent(
-            session, purposes, col(SmsMessageRow.terminal_no) == to.terminal_no, now=now
-        ),
-        everyone=_sent(session, purposes, now=now),
+        person=_sent(session, purpose, col(SmsMessageRow.person) == to.person, now=now),
+        terminal=_sent(session, purpose, col(SmsMessageRow.terminal_no) == to.terminal_no, now=now),
+        everyone=_sent(session, purpose, now=now),
     )
 
 
-def _sent(session: Session, purposes: Sequence[str], *of: ColumnElement[bool], now: int) -> Sent:
+def _sent(session: Session, purpose: str, *of: ColumnElement[bool], now: int) -> Sent:
     row = session.exec(
         select(
             func.count(case((col(SmsMessageRow.created_at) > now - HOUR, 1))), func.count()
         ).where(
             *of,
             col(SmsMessageRow.created_at) > now - DAY,
-            col(SmsMessageRow.purpose).in_(purposes),
-            col(SmsMessageRow.status) != SmsStatus.CAPPED,
+            col(SmsMessageRow.purpose) == purpose,
+            col(SmsMessageRow.status).not_in(_UNSENT)
+            | col(SmsMessageRow.provider_sid).is_not(None),
         )
     ).one()
     return Sent(*row)

@@ -9,6 +9,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,7 @@ from sqlalchemy import ColumnElement, case, delete
 from sqlmodel import Session, col
 
 from records.database import Database
+from records.failures import DatabaseUnavailable
 from records.inserting import conflict_insert
 from records.schema import METADATA
 from records.tables.rate import RateRow
@@ -71,7 +73,8 @@ class SharedRates:
             if now < self._purged_at + PURGE_SECONDS:
                 return
             self._purged_at = now
-        with self._database.write(quiet=True) as session:
+        # The call is counted by now; what is left over can be deleted a minute later.
+        with suppress(DatabaseUnavailable), self._database.write(quiet=True) as session:
             purge(session, now=now)
 
 

@@ -46,7 +46,8 @@ _LOGGER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,99}")
 _WORDS: Final = re.compile(r"[A-Za-z',;:.-]{1,16}(?: [A-Za-z',;:.-]{1,16}){0,19}")
 """A text of core without any digit or long word: no code, number, key or token is like that."""
 _LONGEST_CHAIN: Final = 5
-_PLACES: Final = (("temporal_workflow", "workflow_type"), ("temporal_activity", "activity_type"))
+_PLACES: Final = ("temporal_workflow", "temporal_activity")
+"""The attributes of a record in which Temporal's loggers say where they are."""
 _SHOWN: Final = (
     ("workflow_id", "workflow_id"),
     ("run_id", "run_id"),
@@ -164,7 +165,7 @@ def _whereabouts(record: LogRecord) -> dict[str, Any]:
     if span.is_valid:
         found["trace_id"] = trace.format_trace_id(span.trace_id)
     details: Mapping[str, Any] = {}
-    for attribute, _ in _PLACES:
+    for attribute in _PLACES:
         told = getattr(record, attribute, None)
         if isinstance(told, Mapping):
             details = told

@@ -13,6 +13,7 @@ from typing import Final
 
 from temporalio.common import MetricCounter, MetricMeter
 
+from ceremony.messages import NOT_ASKED
 from ceremony.reasons import Reason
 from ceremony.statements import Kind
 
@@ -27,10 +28,11 @@ SMS_OUTCOMES: Final = (
     "undelivered",
     "capped",
     "no-recipient",
+    NOT_ASKED,
     "unavailable",
 )
-"""The statuses of `records.tables.sms_message`, and what leaves no row: nobody to send it to, and
-a provider that surely took nothing."""
+"""The statuses of `records.tables.sms_message`, and what leaves no row: nobody to send it to, a
+code that nobody asked for (a forged signal), and a provider that surely took nothing."""
 KEY_ANSWERS: Final = (
     ("release", "released"),
     ("release", "refused"),

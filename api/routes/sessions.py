@@ -49,8 +49,8 @@ async def sign_in(
     A login statement opens one session, once: the token is not stored, so the same statement
     again is `replayed`, and a new one is a new signature away.
     """
-    signed = await authenticated(parts, caller, statement_text(body.statement), LoginPayload)
-    await parts.limits.admit(Scope.LOGINS, signed.statement.kid)
+    text = statement_text(body.statement)
+    signed = await authenticated(parts, caller, text, LoginPayload, Scope.LOGINS)
     token = new_session_token()
     try:
         expires_at = await parts.database.run(_open, parts, signed, token)

@@ -218,6 +218,21 @@ async def test_strangers_cannot_fill_the_audit_trail(
     assert (await act.send(act.statement())).status_code == 200
 
 
+@pytest.mark.parametrize("scope", [Scope.AUDITED, Scope.AUDITED_ALL])
+async def test_strangers_do_not_hide_what_an_enrolled_key_was_refused(
+    strict_house: Callable[[Scope, int], House], scope: Scope
+) -> None:
+    """However much junk came before from the same address: a refused signer is in the trail."""
+    house = strict_house(scope, 2)
+    act = await Act.ready(house, "login")
+    forged = act.statement(signer=jwk_signer("stranger"))
+    for _ in range(4):
+        await act.send(forged)
+    login = act.statement()
+    assert [(await act.send(login)).status_code for _ in range(2)] == [201, 401]
+    assert [one.reason for one in house.events("statement-refused")][2:] == ["replayed"]
+
+
 @pytest.mark.parametrize(
     ("host", "network"),
     [

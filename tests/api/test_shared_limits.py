@@ -141,6 +141,29 @@ async def test_without_the_database_addresses_are_counted_by_each_process() -> N
     assert away.asked == 2
 
 
+class Ahead:
+    """Counts to which somebody whose clock was far ahead had charged a call."""
+
+    def __init__(self) -> None:
+        """Begin ahead."""
+        self.until: float | None = 1_000_060.0
+
+    async def charge(self, subject: str, calls: int, *, limit: int, seconds: int) -> Charged:
+        """Refuse while it is ahead."""
+        del subject, calls, limit, seconds
+        return Charged(0, self.until)
+
+
+async def test_a_clock_that_was_put_back_refuses_nobody_until_it_is_where_it_was() -> None:
+    """What was refused by the wrong time is asked anew."""
+    ahead, clock = Ahead(), [1_000_000.0]
+    limits = RateLimits({Scope.LOGINS: "20 per minute"}, ahead, clock=lambda: clock[0])
+    assert not await limits.take(Scope.LOGINS, "who")
+    clock[0] -= 3600
+    ahead.until = None
+    assert await limits.take(Scope.LOGINS, "who")
+
+
 async def test_two_apis_share_every_limit(tmp_path: Path) -> None:
     """Over HTTP: who signed in as often as may be at one API, is limited at the other."""
     house = House.make(tmp_path, rates={**GENEROUS, Scope.LOGINS: "3 per hour"})

@@ -12,7 +12,7 @@ from ceremony.spraying import MANY, Alarm
 from records import alarms
 from records.database import Database
 from records.rates import SharedRates
-from tests.support.apihouse import GENEROUS, House
+from tests.support.apihouse import GENEROUS, House, wire
 from tests.support.forging import parts_of, raw_jws
 from tests.support.identities import ORIGIN, signing_key
 
@@ -83,4 +83,32 @@ async def test_nobody_elses_tries_lock_an_administrator_out(tmp_path: Path) -> N
     assert (asked.status_code, asked.json()["n"]) == (202, 1)
     applied = await load.send_application(load.new_application(), session)
     assert (applied.status_code, applied.json()["attempts_left"]) == (200, 5)
+    await house.close()
+
+
+async def test_copies_of_old_statements_lock_nobody_out(tmp_path: Path) -> None:
+    """An auditor has everybody's statements: sent again and again, they take nothing from limits.
+
+    Neither one that was received nor one that is stale now. They count against themselves, and
+    the administrator signs in meanwhile, and the terminal asks for a key.
+    """
+    few = dict.fromkeys((Scope.LOGINS, Scope.CREDENTIAL, Scope.TERMINAL), "3 per hour")
+    house = House.make(tmp_path, rates={**GENEROUS, **few})
+    world = house.world
+    login, stale = (world.login(challenge=house.challenge()) for _ in range(2))
+    request, late = house.request(), house.request(reload_reason="never sent")
+    await house.open(request)
+    assert (await house.post("/v1/sessions", {"statement": wire(login)})).status_code == 201
+    world.pass_time(600)
+    for path, one in (
+        ("/v1/sessions", login),
+        ("/v1/sessions", stale),
+        ("/v1/loading-requests", request),
+        ("/v1/loading-requests", late),
+    ):
+        body = {"statement": wire(one)}
+        answers = [(await house.post(path, body)).status_code for _ in range(5)]
+        assert answers[3:] == [429, 429]
+    await house.sign_in(world.first)
+    await house.open(house.request())
     await house.close()

@@ -89,6 +89,7 @@ def test_any_text_is_a_number_or_refused(text: str) -> None:
         PhoneNumberType.PAGER,
         PhoneNumberType.UAN,
         PhoneNumberType.VOICEMAIL,
+        PhoneNumberType.PERSONAL_NUMBER,
     ],
 )
 def test_nobodys_own_phone_is_refused(kind: int) -> None:

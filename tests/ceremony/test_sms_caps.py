@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ceremony.smscaps import CLASSES, DEFAULT_CAPS, Cap, Sent, SmsCaps, met
+from ceremony.smscaps import DEFAULT_CAPS, Cap, Sent, SmsCaps, met
 
 NONE = Sent(0, 0)
 SENT = st.builds(Sent, st.integers(0, 50), st.integers(0, 200))
@@ -42,13 +42,6 @@ def test_what_may_be_sent_exceeds_no_cap(
     sent = (*astuple(person), *astuple(terminal), *astuple(everyone))
     within = all(one + 1 <= most for one, most in zip(sent, astuple(caps), strict=True))
     assert (met(caps, person=person, terminal=terminal, everyone=everyone) is None) is within
-
-
-def test_codes_and_news_of_an_end_are_counted_apart() -> None:
-    """No class holds another's purposes: neither codes nor endings starve an approval's code."""
-    assert CLASSES["sms-code"] == ("sms-code",)
-    assert CLASSES["ended"] == ("ended",)
-    assert CLASSES["review"] == CLASSES["approved"] == ("review", "approved")
 
 
 def test_caps_are_read_as_they_are_set() -> None:

@@ -92,3 +92,35 @@ def test_each_rule_has_two_sides(finding: Finding, grade: Grade) -> None:
     """What is well is said to be, and what is not comes with a sentence that says what to do."""
     assert finding.grade is grade
     assert finding.says.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("regions", "development", "grade"),
+    [
+        (frozenset({"DE", "AT"}), False, Grade.GOOD),
+        (None, True, Grade.GOOD),
+        (None, False, Grade.WARNING),
+    ],
+)
+def test_sms_to_any_country_are_noted(
+    regions: frozenset[str] | None, development: bool, grade: Grade
+) -> None:
+    """Outside development it works, and what to set is named."""
+    finding = checks.sms_regions(regions, development=development)
+    assert finding.grade is grade
+    assert (grade is Grade.WARNING) is ("KEYFILL_SMS_REGIONS" in finding.says)
+
+
+@pytest.mark.parametrize(
+    ("named", "grade"),
+    [
+        ("127.0.0.1", Grade.GOOD),
+        ("172.31.80.1, 10.0.0.0/24", Grade.GOOD),
+        ("*", Grade.BAD),
+        ("172.31.80.1, ::/0", Grade.BAD),
+        ("0.0.0.0/0", Grade.BAD),
+    ],
+)
+def test_believing_everybodys_address_is_told(named: str, grade: Grade) -> None:
+    """Or no limit of addresses holds: callers would name one of their own at each call."""
+    assert checks.trusted_proxies(named).grade is grade

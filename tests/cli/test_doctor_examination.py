@@ -65,6 +65,27 @@ def test_a_key_workers_host_asks_the_api_where_it_is_told_to(
     assert examined("--api", NO_SERVER)["API"][0] == "away"
 
 
+def test_where_sms_may_go_is_told_on_the_host_that_sends_them(
+    home: HomeFolder, examined: Callable[..., dict[str, Any]]
+) -> None:
+    """The ceremony worker's, and no other."""
+    found = examined(KEYFILL_SMS_REGIONS="DE,AT")
+    assert found["SMS regions"] == ("good", "SMS go to AT, DE only.")
+    only(home, "keys")
+    assert "SMS regions" not in examined()
+
+
+def test_whose_word_counts_on_addresses_is_told_on_the_apis_host(
+    home: HomeFolder, examined: Callable[..., dict[str, Any]]
+) -> None:
+    """As its server reads it, whose default is this machine."""
+    only(home, "api")
+    assert examined()["trusted proxies"][0] == "good"
+    assert examined(FORWARDED_ALLOW_IPS="*")["trusted proxies"][0] == "bad"
+    only(home, "keys")
+    assert "trusted proxies" not in examined()
+
+
 def test_a_home_without_secrets_lacks_the_operators(home: HomeFolder) -> None:
     """Nobody is told that an empty folder is well."""
     only(home)

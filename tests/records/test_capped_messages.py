@@ -115,6 +115,29 @@ def test_codes_starve_no_notice(database: Database) -> None:
     assert met(database, "approved-2", purpose="approved") is None
 
 
+def test_what_the_provider_refused_outright_is_not_counted(database: Database) -> None:
+    """A wrong account uses no cap up; what was taken, and failed on its way, has cost its price."""
+    for n in range(4):
+        begin(database, f"a{n}")
+        with database.write() as session:
+            messages.finish(session, f"a{n}", SmsStatus.FAILED, now=NOW, error="20003")
+    for n in range(3):
+        assert begin(database, f"b{n}").error is None
+        with database.write() as session:
+            messages.finish(session, f"b{n}", SmsStatus.SENT, now=NOW, provider_sid=f"SM{n}")
+            messages.delivery(session, f"SM{n}", SmsStatus.FAILED, now=NOW)
+    assert begin(database, "c").error == Cap.PERSON_HOUR
+
+
+def test_nothing_starves_an_approvals_code(database: Database) -> None:
+    """Whoever has a person sent reviews, or news of ends, to the cap: their own loads go on."""
+    for flood in ("sms-code", "review", "ended", "change"):
+        about = {"person": f"of {flood}", "terminal_no": f"T-{flood}"}
+        told = [met(database, f"{flood}-{n}", purpose=flood, **about) for n in range(4)]
+        assert told == [None] * 3 + [Cap.PERSON_HOUR]
+        assert met(database, f"{flood}-approved", purpose="approved", **about) is None
+
+
 def test_two_workers_cannot_pass_a_cap_together(two: tuple[Database, Database]) -> None:
     """Six threads of two workers send at once: three are sent, whoever they are."""
     start = threading.Barrier(RIVALS)

@@ -12,6 +12,7 @@ from sqlmodel import select
 
 from records.database import Database
 from records.engines import Limits
+from records.failures import DatabaseUnavailable
 from records.rates import Charged, SharedRates, charge, digest_of, purge
 from records.tables.rate import RateRow
 
@@ -126,3 +127,19 @@ async def test_old_rows_are_deleted_and_nobody_is_named(database: Database) -> N
 def _rows(database: Database) -> int:
     with database.read() as session:
         return session.exec(select(func.count()).select_from(RateRow)).one()
+
+
+async def test_who_was_counted_is_not_told_that_nothing_was(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleting old rows waits for others, in vain perhaps: the call that it came with stands."""
+    clock = [NOW]
+    rates = SharedRates(database, lambda: clock[0])
+
+    def busy(*_: object, **__: object) -> int:
+        raise DatabaseUnavailable("busy")
+
+    monkeypatch.setattr("records.rates.purge", busy)
+    clock[0] += 61
+    assert await rates.charge("who", 1, limit=3, seconds=60) == Charged(2)
+    assert await rates.charge("who", 1, limit=3, seconds=60) == Charged(1)

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import urllib.request
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from temporalio.common import MetricMeter
@@ -13,6 +13,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from api.board import PURPOSES
 from ceremony.keyexport import ExportProblem
 from ceremony.messages import (
+    NOT_ASKED,
     ChangeOrder,
     ExportOutcome,
     KeyOrderAnswer,
@@ -25,7 +26,6 @@ from ceremony.messages import (
 from ceremony.reasons import Reason
 from ceremony.revocations import Subject
 from ceremony.sms import SmsUnavailable
-from ceremony.smscaps import CLASSES
 from ceremony.stages import Stage
 from ceremony.state import CeremonyState, Verdict
 from ceremony.statements import Kind
@@ -167,11 +167,13 @@ async def test_sms_are_counted_by_purpose_and_outcome(endpoint: Endpoint) -> Non
     await run(endpoint.metrics, "tell_change", change, ("sent", "failed"))
     with pytest.raises(SmsUnavailable):
         await run(endpoint.metrics, "send_sms_code", code, SmsUnavailable())
+    await run(endpoint.metrics, "send_sms_code", code, NOT_ASKED)
     await run(endpoint.metrics, "send_sms_code", code, "+4915112345671")
     count = endpoint.count
     for purpose, outcome in (
         ("sms-code", "sent"),
         ("sms-code", "unavailable"),
+        ("sms-code", "not-asked"),
         ("sms-code", "other"),
         ("review", "capped"),
         ("change", "sent"),
@@ -229,7 +231,8 @@ def test_the_closed_sets_are_those_of_the_code() -> None:
     assert told["keyfill_refusals_total", "reason"] == set(Reason)
     assert told["keyfill_verdicts_total", "kind"] == set(Kind)
     assert set(SmsStatus) - {SmsStatus.INTENT} <= set(SMS_OUTCOMES)
-    assert set(CLASSES) <= set(SMS_PURPOSES)
+    notices = set(get_args(Notice.model_fields["event"].annotation))
+    assert {"sms-code", "change", *notices} == set(SMS_PURPOSES)
     assert SMS_PURPOSES == PURPOSES
     assert tuple(Operation) == KEY_OPERATIONS
     assert tuple(Outcome) == KEY_OUTCOMES
