@@ -90,9 +90,16 @@ class RecordsArchive:
 
     def entry(self, subject: Subject, digest: str) -> str | None:
         """The envelope of this digest, unless it waits for officers or was withdrawn."""
+        return self._entry(subject, digest, withdrawn=False)
+
+    def withdrawn_entry(self, subject: Subject, digest: str) -> str | None:
+        """The envelope of this digest, if it was withdrawn before it took effect."""
+        return self._entry(subject, digest, withdrawn=True)
+
+    def _entry(self, subject: Subject, digest: str, *, withdrawn: bool) -> str | None:
         with self._database.read() as session:
             change = registrychanges.find(session, digest)
-            if change is not None and change.state is ChangeState.WITHDRAWN:
+            if withdrawn is not (change is not None and change.state is ChangeState.WITHDRAWN):
                 return None
             if subject is Subject.TERMINAL:
                 terminal = terminalentries.terminal_entry(session, digest)

@@ -17,26 +17,12 @@ from ceremony import names
 from ceremony.eppcertificate import EntryError
 from ceremony.messages import ChangeEnding, ChangeOrder, ChangeOutcome, ChangeResult, ChangeTime
 from ceremony.reasons import Reason
-from ceremony.registry import (
-    VerifiedCredential,
-    read_credential_entry,
-    read_terminal_entry,
-)
+from ceremony.registry import VerifiedCredential, read_credential_entry, read_terminal_entry
 from ceremony.revocations import Subject
-from ceremony.smstexts import (
-    SmsLanguage,
-    SmsText,
-    person_change_text,
-    terminal_change_text,
-)
+from ceremony.sms import SmsUnavailable
+from ceremony.smstexts import SmsLanguage, SmsText, person_change_text, terminal_change_text
 from ceremony.trust import Trust
-from records import (
-    audit,
-    credentialentries,
-    projection,
-    registrychanges,
-    terminalentries,
-)
+from records import audit, credentialentries, projection, registrychanges, terminalentries
 from records.database import Database
 from records.entryrows import terminal_row
 from records.seq import StaleEntry
@@ -82,20 +68,26 @@ class RegistryChanges:
         """Say how a change stands; one that nobody began is refused."""
         with self._database.read() as session:
             row = registrychanges.find(session, order.digest)
-        if row is None or (row.subject, row.name) != (order.subject.value, order.name):
-            return _UNKNOWN
-        return _result(row)
+            if row is None or (row.subject, row.name) != (order.subject.value, order.name):
+                return _UNKNOWN
+            return _result(session, row)
 
     @activity.defn
     def note_change_time(self, said: ChangeTime) -> None:
-        """Note when the key worker says that a change takes effect, and audit it once."""
+        """Note when the key worker says that a change takes effect, and audit it once.
+
+        It is for people to read. By this worker's clock it is never earlier than the trust file
+        allows, or nobody would withdraw a change that is called due, nor later than if the key
+        worker saw it just now.
+        """
+        waits, now = self._trust.cooling_off_seconds, int(self._clock())
         with self._database.write() as session:
             row = registrychanges.find(session, said.digest)
-            if row is None or not registrychanges.note_time(
-                session, said.digest, said.effective_at
-            ):
+            if row is None:
                 return
-            self._audit(session, row, "registry-change-cooling", effective_at=said.effective_at)
+            effective_at = max(min(said.effective_at, now + waits), row.begun_at + waits)
+            if registrychanges.note_time(session, said.digest, effective_at):
+                self._audit(session, row, "registry-change-cooling", effective_at=effective_at)
 
     @activity.defn
     def end_change(self, ending: ChangeEnding) -> ChangeResult:
@@ -112,11 +104,11 @@ class RegistryChanges:
             if row is None:
                 return _UNKNOWN
             if row.state is not ChangeState.COOLING:
-                return _result(row)
+                return _result(session, row)
             if ending.refused is not None:
                 return self._refuse(session, row, ending.refused, now)
             if now < row.begun_at + self._trust.cooling_off_seconds:
-                return _result(row)
+                return _result(session, row)
             return self._take_effect(session, row, now)
 
     @activity.defn(no_thread_cancel_exception=True)
@@ -124,8 +116,8 @@ class RegistryChanges:
         """Tell whom a change concerns, on the former number and on the new one; give how it went.
 
         Raises:
-            SmsUnavailable: one was surely not sent; Temporal asks again, and the others are not
-                sent twice.
+            SmsUnavailable: one was surely not sent; Temporal asks again, and the others, who were
+                told meanwhile, are not told twice.
         """
         now = int(self._clock())
         with self._database.read() as session:
@@ -136,16 +128,20 @@ class RegistryChanges:
         change, about = names.registry_change_id(row.digest), row.name
         if row.subject == Subject.PERSON.value:
             about = f"person/{row.name}"
-        return tuple(
-            self._sms.send_about(
-                f"{change}/sms/{n}",
-                about=change,
-                scope=about,
-                to=one,
-                text=self._text(row, one, now),
-            )
-            for n, one in enumerate(people, 1)
-        )
+        told: list[str] = []
+        unsent: SmsUnavailable | None = None
+        for one in people:
+            # By the entry, whose number it is: in a retry other people may be concerned.
+            step, text = f"{change}/sms/{one.digest}", self._text(row, one, now)
+            try:
+                told.append(
+                    self._sms.send_about(step, about=change, scope=about, to=one, text=text)
+                )
+            except SmsUnavailable as error:
+                unsent = error
+        if unsent is not None:
+            raise unsent
+        return tuple(told)
 
     def _text(self, row: RegistryChangeRow, to: VerifiedCredential, now: int) -> SmsText:
         effective_at = row.effective_at or now
@@ -173,9 +169,7 @@ class RegistryChanges:
             return self._refuse(session, row, Reason.REGISTRY_INCOMPLETE, now)
         registrychanges.end(session, row.digest, ChangeState.EFFECTIVE, now=now)
         self._audit(session, row, "registry-change-effective")
-        terminal = row.subject == Subject.TERMINAL.value
-        opened = projection.open_for_terminal(session, row.name) if terminal else None
-        return ChangeResult(outcome="effective", tells=None if opened is None else row.name)
+        return ChangeResult(outcome="effective", tells=_open_terminal(session, row))
 
     def _activate(self, session: Session, row: RegistryChangeRow, now: int) -> bool:
         entry = credentialentries.credential_entry(session, row.digest)
@@ -231,6 +225,15 @@ class RegistryChanges:
         )
 
 
-def _result(row: RegistryChangeRow) -> ChangeResult:
+def _result(session: Session, row: RegistryChangeRow) -> ChangeResult:
     reason = None if row.reason is None else Reason(row.reason)
-    return ChangeResult(outcome=_OUTCOMES[row.state], reason=reason)
+    # Whoever put it into effect may have died before they could tell.
+    tells = _open_terminal(session, row) if row.state is ChangeState.EFFECTIVE else None
+    return ChangeResult(outcome=_OUTCOMES[row.state], reason=reason, tells=tells)
+
+
+def _open_terminal(session: Session, row: RegistryChangeRow) -> str | None:
+    """The terminal that a change is about, if it has an open loading request."""
+    if row.subject != Subject.TERMINAL.value:
+        return None
+    return None if projection.open_for_terminal(session, row.name) is None else row.name

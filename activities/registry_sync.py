@@ -14,6 +14,7 @@ from temporalio import activity
 
 from ceremony.eppcertificate import EntryError
 from ceremony.feed import FeedItem, FeedReading, NotModified
+from ceremony.keyclaims import key_claims
 from ceremony.messages import ChangeOrder, SyncOrder, SyncRefusal, SyncReport
 from ceremony.reasons import Reason
 from ceremony.registry import envelope_statements, read_terminal_entry
@@ -48,7 +49,7 @@ from records.turns import Turn, take_turn
 
 MAX_REPORTED: Final = 1000
 MAX_STARTED: Final = 200
-"""Changes that one run starts again, the longest waiting first; the next run starts the rest."""
+"""Changes that one run starts again, first those that nobody was shown; the next starts others."""
 
 
 class RegistrySource(Protocol):
@@ -106,7 +107,8 @@ class RegistrySynchroniser:
             try:
                 plan = self._plan(session, rows, order, now)
             except SyncStopped as stopped:
-                report = SyncReport(run_id=run_id, stopped=stopped.reason)
+                changes = _waiting(session)
+                report = SyncReport(run_id=run_id, stopped=stopped.reason, changes=changes)
                 self._finish(session, report, None, now)
                 return report
             ended = self._apply(session, plan, run_id, now)
@@ -244,7 +246,7 @@ def _refusals_of(run: SyncRunRow) -> Iterator[SyncRefusal]:
 def _waiting(session: Session) -> tuple[ChangeOrder, ...]:
     return tuple(
         ChangeOrder(subject=Subject(row.subject), name=row.name, digest=row.digest)
-        for row in registrychanges.cooling(session, limit=MAX_STARTED)
+        for row in registrychanges.to_start(session, limit=MAX_STARTED)
     )
 
 
@@ -260,7 +262,8 @@ def _index(session: Session) -> list[IndexedTerminal]:
 def _later(newest: TerminalEntryRow, row: TerminalEntryRow, cooling: Set[str]) -> LaterEntry | None:
     if newest.seq <= row.seq:
         return None
-    return LaterEntry(newest.digest, newest.seq, newest.digest in cooling)
+    claims = key_claims(newest.epp_key_fingerprint, newest.device_kid)
+    return LaterEntry(newest.digest, newest.seq, newest.digest in cooling, claims)
 
 
 def _indexed(row: TerminalEntryRow, later: LaterEntry | None) -> IndexedTerminal:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from ceremony.keyclaims import KeyRole, foreign_claims, key_claims
+from ceremony.keyclaims import Claim, KeyRole, foreign_claims, key_claims
 from ceremony.reasons import Reason
 from ceremony.registry import VerifiedTerminal
 from ceremony.syncrows import FeedRow, IndexedTerminal, RefusedRow
@@ -46,6 +46,7 @@ _FOREIGN: Final = {
 class SyncPlan:
     """What a run does. Every row is one of added, changed, waiting, unchanged or refused.
 
+    `removed` are terminals in force, or with an entry that waits, that no row names.
     `waiting` are entries that give a known terminal other administrators: they take effect after
     the cooling-off time, and until then the terminal keeps the entry in force, if it has one.
     A terminal in force that has only refused rows keeps its entry. `added` holds terminals new to
@@ -110,7 +111,7 @@ def plan_sync(
     newest = _newest_rows(rows, known, refused)
     candidates = _candidates(newest, known, refused)
     named = {row.terminal_no for row in rows}
-    removed = sorted(no for no, one in known.items() if one.in_force and no not in named)
+    removed = sorted(no for no, one in known.items() if _claims(one) and no not in named)
     _check_removals(removed, known, bool(newest), limits, removals_ordered)
 
     for no, reason in _foreign_keys(known, set(removed), candidates).items():
@@ -251,16 +252,21 @@ def _check_removals(
         raise SyncStopped(Reason.TOO_MANY_REMOVED, removals=len(removed), in_force=in_force)
 
 
+def _claims(known: IndexedTerminal) -> tuple[Claim, ...]:
+    claims: tuple[Claim, ...] = ()
+    if known.in_force:
+        claims += key_claims(known.epp_key_fingerprint, known.device_kid)
+    if known.later is not None and known.later.cooling:
+        claims += known.later.claims
+    return claims
+
+
 def _foreign_keys(
     known: Mapping[str, IndexedTerminal],
     removed: set[str],
     candidates: Mapping[str, _Candidate],
 ) -> dict[str, Reason]:
-    held = {
-        no: key_claims(one.epp_key_fingerprint, one.device_kid)
-        for no, one in known.items()
-        if one.in_force and no not in removed
-    }
+    held = {no: _claims(one) for no, one in known.items() if no not in removed}
     wanted = {
         no: key_claims(row.terminal.epp.key_fingerprint, row.terminal.device_key.public_key.kid)
         for no, row in candidates.items()

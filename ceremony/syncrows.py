@@ -3,17 +3,22 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ceremony.keyclaims import Claim
 from ceremony.reasons import Reason
 from ceremony.registry import VerifiedTerminal
 
 
 @dataclass(frozen=True, slots=True)
 class LaterEntry:
-    """A terminal's newest entry on record that never took effect: it cools off, or was ended."""
+    """A terminal's newest entry on record that never took effect: it cools off, or was ended.
+
+    `claims` are its keys: while it cools off they are no other terminal's.
+    """
 
     digest: str
     seq: int
     cooling: bool
+    claims: tuple[Claim, ...]
 
 
 @dataclass(frozen=True, slots=True)

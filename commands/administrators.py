@@ -14,7 +14,9 @@ from sqlmodel import Session
 
 from ceremony.enrolment import EnrolmentDraft, link_token_digest, new_link_token, seal_draft
 from ceremony.eppcertificate import EntryError
+from ceremony.messages import ChangeOrder
 from ceremony.registry import read_enrolment
+from ceremony.revocations import Subject
 from ceremony.statements import CredentialEntry
 from ceremony.trust import Trust
 from commands import persons
@@ -22,6 +24,7 @@ from commands.credentials import Enrolment, next_seq, self_signed, store_pending
 from commands.homefolder import HomeFolder
 from commands.opened import database_of, settings_of, trust_of, unix_time
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
+from commands.registrychanges import start_soon
 from records import audit, credentialentries, enrolments, registrychanges
 from records.database import Database
 from records.tables.audit_event import ActorKind
@@ -176,8 +179,8 @@ def revoke(person: persons.PersonArgument, home: Home = DEFAULT_HOME) -> None:
 
     Unsigned, so whoever writes to the database can undo it: `keyfill officers revoke` is for ever.
     """
-    now = unix_time()
-    with database_of(settings_of(home)) as database, database.write() as session:
+    settings, now = settings_of(home), unix_time()
+    with database_of(settings) as database, database.write() as session:
         # What waits would otherwise bring the person back by itself.
         waited = credentialentries.withdraw_cooling(session, person, now=now)
         row = credentialentries.current_credential(session, person)
@@ -187,6 +190,8 @@ def revoke(person: persons.PersonArgument, home: Home = DEFAULT_HOME) -> None:
         if not revoked and not waited:
             leave(Exit.REFUSED, f"{person} has no entry in force.")
         _note(session, "credential-revoked", person, now)
+    orders = [ChangeOrder(subject=Subject.PERSON, name=person, digest=digest) for digest in waited]
+    start_soon(settings, orders, woken=True)
     typer.echo(
         f"{person} is revoked; an officer makes it for ever: keyfill officers revoke {person}"
     )

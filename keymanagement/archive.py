@@ -44,6 +44,10 @@ class Archive(Protocol):
         """The envelope of this digest, unless it waits for signatures or was withdrawn."""
         ...
 
+    def withdrawn_entry(self, subject: Subject, digest: str) -> str | None:
+        """The envelope of this digest, if it was withdrawn before it took effect."""
+        ...
+
     def newest(self, subject: Subject, after: str, limit: int) -> list[tuple[str, int]]:
         """Names and highest `seq` in the index, of the next subjects by name."""
         ...

@@ -25,7 +25,7 @@ CHANGES: Final = Table(
     index="seen_at",
     since=4,
 )
-"""For each subject the newest entry that had to wait, since when, and whether it was withdrawn."""
+"""For each subject the newest entry that had to wait, since when, or that was withdrawn."""
 ASSIGNMENTS: Final = Table(
     "assignments",
     {"terminal_no": "TEXT NOT NULL", "assignment_digest": "TEXT NOT NULL"},

@@ -22,21 +22,18 @@ from ceremony.verification import StatementError, peek
 from keymanagement.archive import Archive
 from keymanagement.changerows import Cooling
 from keymanagement.journal import Journal
-from keymanagement.journalerrors import IdentityChanged
-from keymanagement.journalrows import Observed, Reliance, Revoked, Sighting
+from keymanagement.journalrows import Observed, Reliance, Revoked
 
 
 def rely_on_standing(journal: Journal, standing: Standing, trust: Trust, *, now: int) -> None:
     """Rely on a terminal's entry and on both administrators', all of them or none.
 
     Raises:
-        IdentityChanged: if the terminal's entry needs an officer's signature.
         EntryRefused: if the journal knows a newer entry of one of the three, or its revocation,
             or the terminal's EPP key as another terminal's; or if one is a change that still
             waits, was withdrawn, or needs officers' signatures.
     """
     first, second = standing.first, standing.second
-    _require_officer(journal, standing.terminal)
     journal.rely_on(
         (_of_terminal(standing.terminal), _of_person(first), _of_person(second)),
         releasing=True,
@@ -50,10 +47,8 @@ def rely_on_terminal(
     """Rely on a terminal's entry alone, as far as its keys go.
 
     Raises:
-        IdentityChanged: if it needs an officer's signature.
         EntryRefused: as `rely_on_standing`; but a waiting change that leaves the keys is relied on.
     """
-    _require_officer(journal, terminal)
     journal.rely_on((_of_terminal(terminal),), cooling=_cooling(trust, now))
 
 
@@ -72,7 +67,7 @@ def observe_entries(
     key may be another.
     """
     return journal.observe(
-        (*(_seen_terminal(one) for one in terminals), *(_seen_person(one) for one in credentials)),
+        (*(_of_terminal(one) for one in terminals), *(_of_person(one) for one in credentials)),
         _cooling(trust, now),
     )
 
@@ -83,11 +78,9 @@ def sight_entry(
     """Remember one verified entry; give when it takes effect (Unix seconds), or None if it has.
 
     Raises:
-        IdentityChanged: if it needs an officer's signature.
         EntryRefused: if it neither is in effect nor ever will be.
     """
-    seen = _seen_terminal(entry) if isinstance(entry, VerifiedTerminal) else _seen_person(entry)
-    return journal.sight(seen, _cooling(trust, now))
+    return journal.sight(_of(entry), _cooling(trust, now))
 
 
 def withdraw_entry(
@@ -95,6 +88,13 @@ def withdraw_entry(
 ) -> bool:
     """Have a change that waits never take effect; False if it does not wait any more."""
     return journal.withdraw(subject.value, name, digest, _cooling(trust, now))
+
+
+def withdraw_unseen_entry(
+    journal: Journal, trust: Trust, entry: VerifiedTerminal | VerifiedCredential, *, now: int
+) -> bool:
+    """Have a verified entry that was never shown never take effect; False if it is no newer one."""
+    return journal.withdraw_unseen(_of(entry), _cooling(trust, now))
 
 
 def recall_assignment(journal: Journal, archive: Archive, terminal_no: str) -> None:
@@ -130,18 +130,8 @@ def _cooling(trust: Trust, now: int) -> Cooling:
     return Cooling(trust.cooling_off_seconds, now)
 
 
-def _require_officer(journal: Journal, terminal: VerifiedTerminal) -> None:
-    known = journal.known_identity(Subject.TERMINAL.value, terminal.entry.terminal_no)
-    if known is not None and known != terminal.identity_digest and not terminal.officers:
-        raise IdentityChanged("a known terminal's keys changed without an officer's signature")
-
-
-def _seen_terminal(terminal: VerifiedTerminal) -> Sighting:
-    return Sighting(_of_terminal(terminal), may_change=bool(terminal.officers))
-
-
-def _seen_person(credential: VerifiedCredential) -> Sighting:
-    return Sighting(_of_person(credential), may_change=True)
+def _of(entry: VerifiedTerminal | VerifiedCredential) -> Reliance:
+    return _of_terminal(entry) if isinstance(entry, VerifiedTerminal) else _of_person(entry)
 
 
 def _of_terminal(terminal: VerifiedTerminal) -> Reliance:
@@ -154,6 +144,7 @@ def _of_terminal(terminal: VerifiedTerminal) -> Reliance:
         identity_digest=terminal.identity_digest,
         epp_key=terminal.epp.key_fingerprint,
         assignment_digest=terminal.assignment_digest,
+        may_change=bool(terminal.officers),
         may_reassign=terminal.may_reassign,
     )
 
@@ -161,9 +152,10 @@ def _of_terminal(terminal: VerifiedTerminal) -> Reliance:
 def _of_person(credential: VerifiedCredential) -> Reliance:
     entry = credential.entry
     return Reliance(
-        Subject.PERSON.value,
-        entry.person,
-        entry.seq,
-        credential.digest,
-        credential.key.public_key.kid,
+        kind=Subject.PERSON.value,
+        name=entry.person,
+        seq=entry.seq,
+        digest=credential.digest,
+        identity_digest=credential.key.public_key.kid,
+        may_change=True,
     )

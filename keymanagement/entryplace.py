@@ -10,20 +10,22 @@ from ceremony.revocations import Subject
 from keymanagement.changerows import ASSIGNMENTS, CHANGES, Cooling
 from keymanagement.journaldraft import JournalDraft
 from keymanagement.journalfile import JournalFile, Row
-from keymanagement.journalrows import ENTRIES, EPP_KEYS, Reliance, row_of
+from keymanagement.journalrows import ENTRIES, EPP_KEYS, RELEASES, Reliance, row_of
 
 
 class Place(Enum):
     """Where an entry stands beside what is remembered of its subject.
 
-    NEWER takes effect at once. UNSIGNED needs more officers. COOLS is a change that was never seen
-    before, COOLING one that waits, WITHDRAWN one that will never take effect.
+    NEWER takes effect at once. KEYS_UNSIGNED needs an officer, UNSIGNED more of them. COOLS is a
+    change that was never seen before, COOLING one that waits, WITHDRAWN one that will never take
+    effect.
     """
 
     OLDER = auto()
     KNOWN = auto()
     FORKED = auto()
     NEWER = auto()
+    KEYS_UNSIGNED = auto()
     UNSIGNED = auto()
     COOLS = auto()
     COOLING = auto()
@@ -49,6 +51,9 @@ def place_of(draft: JournalDraft, entry: Reliance, cooling: Cooling) -> Place:
 def _place_of_new(
     draft: JournalDraft, entry: Reliance, known: Row | None, later: Row | None, cooling: Cooling
 ) -> Place:
+    changed = known is not None and known["identity_digest"] != entry.identity_digest
+    if changed and not entry.may_change:
+        return Place.KEYS_UNSIGNED
     if entry.kind == Subject.TERMINAL.value:
         if known is None or not _is_reassigned(draft, entry):
             return Place.NEWER
@@ -97,21 +102,30 @@ def note(draft: JournalDraft, entry: Reliance, place: Place, seen_at: int) -> No
     """Remember an entry that is NEWER, or that COOLS from `seen_at` on; it replaces a change."""
     if place is Place.NEWER:
         take_effect(draft, entry)
-        return
+    else:
+        put_change(draft, entry, seen_at)
+
+
+def put_change(
+    draft: JournalDraft, entry: Reliance, seen_at: int, *, withdrawn: bool = False
+) -> None:
+    """Remember an entry as its subject's newest change, that waits or never takes effect."""
     change = {
         **row_of(entry, ENTRIES),
         "assignment_digest": entry.assignment_digest,
         "epp_key": entry.epp_key,
         "seen_at": seen_at,
-        "withdrawn": 0,
+        "withdrawn": int(withdrawn),
     }
     draft.put(CHANGES, change)
 
 
 def latest(file: JournalFile, cooling: Cooling) -> int:
-    """The time now, or the latest at which anything was seen: a clock that went back is behind."""
-    newest = file.find(CHANGES, "seen_at = (SELECT max(seen_at) FROM changes) LIMIT 1")
-    return max(cooling.now, *(int(row["seen_at"]) for row in newest), 0)
+    """The time now, or of the last change or release if that is later: a clock went back since."""
+    changes = file.find(CHANGES, "seen_at = (SELECT max(seen_at) FROM changes) LIMIT 1")
+    releases = file.find(RELEASES, "rowid = (SELECT max(rowid) FROM releases)")
+    seen = [row["seen_at"] for row in changes] + [row["intent_at"] for row in releases]
+    return max(cooling.now, 0, *map(int, seen))
 
 
 def take_effect(draft: JournalDraft, entry: Reliance) -> None:

@@ -99,7 +99,7 @@ class EppKeyForeign(EntryRefused):
     reason = Reason.FOREIGN_EPP_KEY
 
 
-class IdentityChanged(KeyManagementError):
+class IdentityChanged(EntryRefused):
     """A known terminal's EPP certificate or device key changed, and no officer signed it."""
 
     reason = Reason.OFFICER_REQUIRED

@@ -259,8 +259,9 @@ class Reliance:
     digest, `identity_digest` digests what only an officer may change: a terminal's EPP
     certificate and device key, a person's key. `epp_key` is SHA-256 over a terminal's EPP key
     (SubjectPublicKeyInfo), empty for a person: one key in two certificates is one key.
-    `assignment_digest` digests a terminal's two administrators, empty for a person;
-    `may_reassign` says that enough officers signed the entry for others to follow them.
+    `assignment_digest` digests a terminal's two administrators, empty for a person. `may_change`
+    says that the entry's signatures allow another identity than the known one, `may_reassign` that
+    they allow other administrators.
     """
 
     kind: str
@@ -270,15 +271,8 @@ class Reliance:
     identity_digest: str
     epp_key: str = ""
     assignment_digest: str = ""
+    may_change: bool = False
     may_reassign: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """An entry that was shown; `may_change` if its signatures allow another identity."""
-
-    entry: Reliance
-    may_change: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,16 @@ from collections.abc import Iterable
 from ceremony.revocations import Subject
 from keymanagement.changerows import ASSIGNMENTS, AT_ONCE, Cooling
 from keymanagement.journalfile import JournalFile
-from keymanagement.journalrows import ENTRIES, Observed, Reliance, Revoked, Sighting
-from keymanagement.reliance import observe, recall_assignment, rely_on, revoke, sight, withdraw
+from keymanagement.journalrows import ENTRIES, Observed, Reliance, Revoked
+from keymanagement.reliance import (
+    observe,
+    recall_assignment,
+    rely_on,
+    revoke,
+    sight,
+    withdraw,
+    withdraw_unseen,
+)
 
 
 class RegistryJournal:
@@ -34,6 +42,7 @@ class RegistryJournal:
             EntryForked: if another entry of the same `seq` was.
             EntryCooling: if one of them is a change whose cooling-off time is not over.
             EntryWithdrawn: if one of them is a change that was withdrawn.
+            IdentityChanged: if one gives a known terminal other keys, unsigned.
             AssignmentChanged: if one gives a known terminal other administrators, unsigned.
             EppKeyForeign: when releasing, if another terminal holds a terminal's EPP key.
         """
@@ -43,31 +52,38 @@ class RegistryJournal:
         if refused is not None:
             raise refused
 
-    def observe(self, sightings: Iterable[Sighting], cooling: Cooling = AT_ONCE) -> Observed:
+    def observe(self, entries: Iterable[Reliance], cooling: Cooling = AT_ONCE) -> Observed:
         """Remember each entry that was shown, if none of its `seq` or a higher one is known.
 
         The caller has verified their signatures. One that is refused keeps no other from being
         remembered.
         """
         with self._file.transaction():
-            return observe(self._file, sightings, cooling)
+            return observe(self._file, entries, cooling)
 
-    def sight(self, sighting: Sighting, cooling: Cooling) -> int | None:
+    def sight(self, entry: Reliance, cooling: Cooling) -> int | None:
         """Remember one entry that was shown; give when it takes effect, or None if it has.
 
         The caller has verified its signatures.
 
         Raises:
             EntryRefused: if it neither is in effect nor ever will be.
-            IdentityChanged: if it needs an officer's signature.
         """
         with self._file.transaction():
-            return sight(self._file, sighting, cooling)
+            return sight(self._file, entry, cooling)
 
     def withdraw(self, kind: str, name: str, digest: str, cooling: Cooling) -> bool:
         """Have a change that waits never take effect; False if it does not wait any more."""
         with self._file.transaction():
             return withdraw(self._file, kind, name, digest, cooling)
+
+    def withdraw_unseen(self, entry: Reliance, cooling: Cooling) -> bool:
+        """Have a change that was never shown never take effect; False if it is no newer one.
+
+        The caller has verified its signatures.
+        """
+        with self._file.transaction():
+            return withdraw_unseen(self._file, entry, cooling)
 
     def unassigned(self, terminal_no: str) -> tuple[int, str] | None:
         """Return `seq` and digest of a known terminal's entry whose administrators are not known.
@@ -97,12 +113,3 @@ class RegistryJournal:
         with self._file.transaction(write=False):
             rows = [self._file.get(ENTRIES, kind=kind, name=name) for name in names]
         return {str(row["name"]): int(row["seq"]) for row in rows if row is not None}
-
-    def known_identity(self, kind: str, name: str) -> str | None:
-        """Return the identity digest last relied on or shown, or None for a subject never seen.
-
-        A caller that sees another identity without an officer's signature refuses the entry.
-        """
-        with self._file.transaction(write=False):
-            row = self._file.get(ENTRIES, kind=kind, name=name)
-        return None if row is None else str(row["identity_digest"])

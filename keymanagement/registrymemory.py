@@ -37,6 +37,7 @@ from keymanagement.entries import (
     revoke_entries,
     sight_entry,
     withdraw_entry,
+    withdraw_unseen_entry,
 )
 from keymanagement.journal import Journal
 from keymanagement.port import KeyManagementError
@@ -135,23 +136,18 @@ class RegistryMemory:
     def note_change(self, note: ChangeNote) -> ChangeNoted:
         """Remember one entry, so that its cooling-off time begins; repeatable.
 
+        One that waits here already and does not verify any more is withdrawn: what is refused must
+        not take effect by itself a day later.
+
         Raises:
             KeyManagementError: if the journal fails; the call may be repeated.
         """
-        envelope = self._archive.entry(note.subject, note.digest)
-        if envelope is None:
-            return ChangeNoted(refused=Reason.STATEMENT_MISSING)
         now = int(self._clock())
-        try:
-            entry: VerifiedTerminal | VerifiedCredential
-            if note.subject is Subject.TERMINAL:
-                entry = read_terminal_entry(envelope, self._trust, now=now)
-            else:
-                entry = read_credential_entry(envelope, self._trust, now=now)
-        except EntryError as error:
-            return ChangeNoted(refused=error.reason)
-        if (entry.digest, subject_name(entry)) != (note.digest, note.name):
-            return ChangeNoted(refused=Reason.STATEMENT_MISSING)
+        entry = self._read(note, self._archive.entry(note.subject, note.digest), now)
+        if isinstance(entry, Reason):
+            if entry is not Reason.STATEMENT_MISSING:
+                self._withdraw(note, now)
+            return ChangeNoted(refused=entry)
         _remember(self._trust, self._journal, self._archive.revocations_of(note.subject, note.name))
         if note.subject is Subject.TERMINAL:
             recall_assignment(self._journal, self._archive, note.name)
@@ -166,18 +162,42 @@ class RegistryMemory:
     def withdraw_change(self, note: ChangeNote) -> ChangeWithdrawn:
         """Have a change that waits never take effect: what takes away needs no signature.
 
+        One that was withdrawn in the records before it was shown here is remembered as well.
+
         Raises:
             KeyManagementError: if the journal fails; the call may be repeated.
         """
-        withdrawn = withdraw_entry(
-            self._journal,
-            self._trust,
-            note.subject,
-            note.name,
-            note.digest,
-            now=int(self._clock()),
-        )
+        now = int(self._clock())
+        if self._withdraw(note, now):
+            return ChangeWithdrawn(withdrawn=True)
+        entry = self._read(note, self._archive.withdrawn_entry(note.subject, note.digest), now)
+        if isinstance(entry, Reason):
+            return ChangeWithdrawn(withdrawn=False)
+        withdrawn = withdraw_unseen_entry(self._journal, self._trust, entry, now=now)
         return ChangeWithdrawn(withdrawn=withdrawn)
+
+    def _withdraw(self, note: ChangeNote, now: int) -> bool:
+        return withdraw_entry(
+            self._journal, self._trust, note.subject, note.name, note.digest, now=now
+        )
+
+    def _read(
+        self, note: ChangeNote, envelope: str | None, now: int
+    ) -> VerifiedTerminal | VerifiedCredential | Reason:
+        """The entry that a note means, or why it does not count."""
+        if envelope is None:
+            return Reason.STATEMENT_MISSING
+        entry: VerifiedTerminal | VerifiedCredential
+        try:
+            if note.subject is Subject.TERMINAL:
+                entry = read_terminal_entry(envelope, self._trust, now=now)
+            else:
+                entry = read_credential_entry(envelope, self._trust, now=now)
+        except EntryError as error:
+            return error.reason
+        if (entry.digest, subject_name(entry)) != (note.digest, note.name):
+            return Reason.STATEMENT_MISSING
+        return entry
 
     def _entries(self, subject: Subject, envelopes: list[str], after: str | None) -> RegistryNoted:
         terminals: list[VerifiedTerminal] = []

@@ -5,15 +5,25 @@ away, and the newest change that waits (design, section 3, Trust; ADR 0022). Non
 
 A person's entry, and one that gives a known terminal other administrators, takes effect only
 `cooling_off_seconds` after it was first seen here with all its signatures. Nobody is asked about
-that: the time is this journal's, and a clock that is put back only makes it longer. Until then the
-former entry counts. Every function works within the caller's transaction.
+that: the time is this journal's. A clock that goes back later makes it longer; one that was back
+already gains what has passed since the last change or release, and one that is put forward ends it.
+Until then the former entry counts. Every function works within the caller's transaction.
 """
 
 from collections.abc import Iterable
 
 from ceremony.revocations import Subject
 from keymanagement.changerows import ASSIGNMENTS, CHANGES, Cooling
-from keymanagement.entryplace import Place, in_effect, is_above, latest, note, place_of, take_effect
+from keymanagement.entryplace import (
+    Place,
+    in_effect,
+    is_above,
+    latest,
+    note,
+    place_of,
+    put_change,
+    take_effect,
+)
 from keymanagement.journaldraft import JournalDraft
 from keymanagement.journalerrors import (
     AssignmentChanged,
@@ -34,7 +44,6 @@ from keymanagement.journalrows import (
     Observed,
     Reliance,
     Revoked,
-    Sighting,
     row_of,
 )
 
@@ -91,6 +100,8 @@ def _refuse(place: Place) -> None:
             raise EntryRolledBack("a newer entry is known")
         case Place.FORKED:
             raise EntryForked("another entry of the same seq is known")
+        case Place.KEYS_UNSIGNED:
+            raise IdentityChanged("a known terminal's keys changed without an officer's signature")
         case Place.UNSIGNED:
             raise AssignmentChanged("other administrators without enough officers' signatures")
         case Place.COOLS | Place.COOLING:
@@ -118,7 +129,7 @@ def _require_own_epp_key(file: JournalFile, entry: Reliance) -> None:
             raise EppKeyForeign("the EPP's key is another terminal's")
 
 
-def observe(file: JournalFile, sightings: Iterable[Sighting], cooling: Cooling) -> Observed:
+def observe(file: JournalFile, entries: Iterable[Reliance], cooling: Cooling) -> Observed:
     """Remember the entries that were shown and are newer than those known, whoever showed them.
 
     An older entry, or the known one again, changes nothing. Refused, and not remembered, is another
@@ -127,32 +138,27 @@ def observe(file: JournalFile, sightings: Iterable[Sighting], cooling: Cooling) 
     """
     draft, seen_at = JournalDraft(file), latest(file, cooling)
     noted = refused = 0
-    for sighting in sightings:
-        place = place_of(draft, sighting.entry, cooling)
-        if place in (Place.FORKED, Place.UNSIGNED) or (
-            place in (Place.NEWER, Place.COOLS) and not _may_follow(draft, sighting)
-        ):
+    for entry in entries:
+        place = place_of(draft, entry, cooling)
+        if place in (Place.FORKED, Place.KEYS_UNSIGNED, Place.UNSIGNED):
             refused += 1
         elif place in (Place.NEWER, Place.COOLS):
-            note(draft, sighting.entry, place, seen_at)
+            note(draft, entry, place, seen_at)
             noted += 1
     draft.write()
     return Observed(noted, refused)
 
 
-def sight(file: JournalFile, sighting: Sighting, cooling: Cooling) -> int | None:
+def sight(file: JournalFile, entry: Reliance, cooling: Cooling) -> int | None:
     """Remember one entry that was shown; give when it takes effect, or None if it has.
 
     Raises:
         EntryRefused: if it neither is in effect nor ever will be.
-        IdentityChanged: if it needs an officer's signature.
     """
-    draft, entry = JournalDraft(file), sighting.entry
+    draft = JournalDraft(file)
     _require_unrevoked(draft, entry)
     place = place_of(draft, entry, cooling)
     if place in (Place.NEWER, Place.COOLS):
-        if not _may_follow(draft, sighting):
-            raise IdentityChanged("a known terminal's keys changed without an officer's signature")
         note(draft, entry, place, latest(file, cooling))
     draft.write()
     if place in (Place.KNOWN, Place.NEWER):
@@ -162,6 +168,16 @@ def sight(file: JournalFile, sighting: Sighting, cooling: Cooling) -> int | None
         return int(change["seen_at"]) + cooling.seconds
     _refuse(place)
     return None
+
+
+def withdraw_unseen(file: JournalFile, entry: Reliance, cooling: Cooling) -> bool:
+    """Have a change that was never shown never take effect; False if it is no newer one."""
+    draft = JournalDraft(file)
+    if place_of(draft, entry, cooling) not in (Place.NEWER, Place.COOLS):
+        return False
+    put_change(draft, entry, latest(file, cooling), withdrawn=True)
+    draft.write()
+    return True
 
 
 def withdraw(file: JournalFile, kind: str, name: str, digest: str, cooling: Cooling) -> bool:
@@ -201,12 +217,6 @@ def recall_assignment(file: JournalFile, terminal_no: str, digest: str, assignme
         return False
     file.insert(ASSIGNMENTS, {"terminal_no": terminal_no, "assignment_digest": assignment})
     return True
-
-
-def _may_follow(draft: JournalDraft, sighting: Sighting) -> bool:
-    entry = sighting.entry
-    known = draft.get(ENTRIES, kind=entry.kind, name=entry.name)
-    return known is None or sighting.may_change or known["identity_digest"] == entry.identity_digest
 
 
 def _begin_cooling(

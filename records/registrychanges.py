@@ -106,6 +106,24 @@ def cooling(session: Session, *, limit: int = 1_000) -> Sequence[RegistryChangeR
     ).all()
 
 
+def to_start(session: Session, *, limit: int) -> Sequence[RegistryChangeRow]:
+    """The changes that wait, first those whose time the key worker has not said, then the next due.
+
+    So many that wait do not keep the others from being shown.
+    """
+    return session.exec(
+        select(RegistryChangeRow)
+        .where(RegistryChangeRow.state == ChangeState.COOLING)
+        .order_by(
+            col(RegistryChangeRow.effective_at).is_not(None),
+            col(RegistryChangeRow.effective_at),
+            col(RegistryChangeRow.begun_at),
+            col(RegistryChangeRow.digest),
+        )
+        .limit(limit)
+    ).all()
+
+
 def cooling_of(session: Session, subject: Subject, name: str) -> Sequence[RegistryChangeRow]:
     """The changes of a subject that wait."""
     return session.exec(

@@ -44,7 +44,9 @@ def put(session: Session, revocation: Revocation, *, now: int) -> bool:
     if revocation.subject is Subject.TERMINAL:
         current = terminalentries.current_terminal(session, revocation.name)
         if current is not None and current.seq <= revocation.seq:
-            terminalentries.withdraw_terminal(session, revocation.name, now=now)
+            terminalentries.withdraw_terminal(
+                session, revocation.name, now=now, upto=revocation.seq
+            )
     else:
         session.exec(
             update(CredentialEntryRow)

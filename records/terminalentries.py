@@ -83,10 +83,15 @@ def put_waiting_terminal(session: Session, row: TerminalEntryRow, *, now: int) -
     session.flush()
 
 
-def withdraw_terminal(session: Session, terminal_no: str, *, now: int) -> bool:
-    """Leave the terminal without a current entry, and let none wait; False if it had none."""
+def withdraw_terminal(
+    session: Session, terminal_no: str, *, now: int, upto: int | None = None
+) -> bool:
+    """Leave the terminal without a current entry, and let none wait; False if it had none.
+
+    What waits above the `seq` of `upto`, if that is given, goes on waiting.
+    """
     take_turn(session, Turn.TERMINALS)
-    registrychanges.withdraw_all(session, Subject.TERMINAL, terminal_no, now=now)
+    registrychanges.withdraw_all(session, Subject.TERMINAL, terminal_no, now=now, upto=upto)
     return _clear_current(session, terminal_no, withdrawn_at=now)
 
 

@@ -89,8 +89,12 @@ NOTE_RETRIES: Final = RetryPolicy(
 
 CHANGE_AGAIN: Final = timedelta(minutes=1)
 """Where two clocks do not agree yet that a change is due."""
+CHANGE_LAST_LOOK: Final = timedelta(minutes=5)
+"""So long before a change is due the records are looked at again: it may have been withdrawn where
+nobody told its workflow, and what is due the key worker withdraws no more."""
 CHANGE_TOLD_WITHIN: Final = timedelta(days=1)
-"""A provider that is away for longer keeps no change from ending; the audit trail says so."""
+"""For as long as a change waits, and at least for so long. A provider that is away for longer keeps
+no change from ending; the audit trail says so."""
 CHANGE_SMS_RETRIES: Final = RetryPolicy(
     initial_interval=timedelta(seconds=5), maximum_interval=timedelta(minutes=10)
 )

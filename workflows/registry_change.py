@@ -51,15 +51,22 @@ class RegistryChange:
                 wait = policies.CHANGE_AGAIN
             else:
                 await self._note_time(order, noted.effective_at)
-                self._tell(order)
                 left = timedelta(seconds=noted.effective_at - workflow.now().timestamp())
-                # Where the key worker's clock is behind, it is asked again, but not all the time.
-                wait = left if left > timedelta(0) else policies.CHANGE_AGAIN
+                self._tell(order, left)
+                wait = _until_next_look(left)
             if result.outcome == "cooling":
                 await self._wait(wait)
+                if workflow.info().is_continue_as_new_suggested():
+                    workflow.continue_as_new(order)
                 result = await self._look(order)
-        if result.outcome == "withdrawn":
-            await self._withdraw(order)
+        if result.outcome == "effective":
+            # Nobody was, if the time was over before this workflow began.
+            self._tell(order, timedelta(0))
+        else:
+            # Whoever ended it: what the records hold for ended must not take effect by itself.
+            forgotten = await self._withdraw(order)
+            if result.outcome == "withdrawn" and not forgotten:
+                workflow.logger.warning("a withdrawn change did not wait at the key worker")
         if result.tells is not None:
             await self._tell_request(result.tells, order)
         await self._told(wanted=result.outcome == "effective")
@@ -102,13 +109,13 @@ class RegistryChange:
             summary="note when the change takes effect",
         )
 
-    def _tell(self, order: ChangeOrder) -> None:
+    def _tell(self, order: ChangeOrder, left: timedelta) -> None:
         if self._telling is None:
             self._telling = workflow.start_activity_method(
                 RegistryChanges.tell_change,
                 order,
                 start_to_close_timeout=policies.SMS_TIMEOUT,
-                schedule_to_close_timeout=policies.CHANGE_TOLD_WITHIN,
+                schedule_to_close_timeout=max(left, policies.CHANGE_TOLD_WITHIN),
                 retry_policy=policies.CHANGE_SMS_RETRIES,
                 summary="tell the people concerned by SMS",
             )
@@ -122,8 +129,8 @@ class RegistryChange:
             return
         self._woken = False
 
-    async def _withdraw(self, order: ChangeOrder) -> None:
-        await workflow.execute_activity_method(
+    async def _withdraw(self, order: ChangeOrder) -> bool:
+        answer = await workflow.execute_activity_method(
             KeyWorker.withdraw_change,
             ChangeNote(subject=order.subject, name=order.name, digest=order.digest),
             task_queue=names.KEYS_QUEUE,
@@ -131,6 +138,7 @@ class RegistryChange:
             retry_policy=policies.NOTE_RETRIES,
             summary="have the key worker forget the change",
         )
+        return answer.withdrawn
 
     async def _tell_request(self, terminal_no: str, order: ChangeOrder) -> None:
         request = workflow.get_external_workflow_handle(names.loading_request_id(terminal_no))
@@ -150,3 +158,10 @@ class RegistryChange:
             await self._telling
         except (ActivityError, asyncio.CancelledError):
             workflow.logger.warning("nobody could be told of a change")
+
+
+def _until_next_look(left: timedelta) -> timedelta:
+    if left > policies.CHANGE_LAST_LOOK:
+        return left - policies.CHANGE_LAST_LOOK
+    # Where the key worker's clock is behind, it is asked again, but not all the time.
+    return left if left > timedelta(0) else policies.CHANGE_AGAIN

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
+from activities import registry_sync
 from activities.key_archive import RecordsArchive
 from activities.registry_changes import RegistryChanges
 from activities.sms import SmsSender
@@ -13,6 +14,7 @@ from ceremony.reasons import Reason
 from ceremony.registry import read_enrolment
 from ceremony.revocations import Subject, read_revocation
 from ceremony.signing import sign
+from ceremony.sms import SmsUnavailable
 from ceremony.statements import RevocationPayload
 from commands.credentials import activate, store_pending
 from records import credentialentries, registrychanges, revocations
@@ -29,6 +31,7 @@ from tests.support.changes import (
     with_new_phone,
 )
 from tests.support.identities import jwk_signer
+from tests.support.recording import Recording
 
 HOUR = 3_600
 
@@ -65,6 +68,7 @@ def test_nothing_takes_effect_before_its_time(stage: Backstage) -> None:
     for _ in range(2):
         assert end(stage, order) == ChangeResult(outcome="cooling")
         changes(stage).note_change_time(ChangeTime(digest=order.digest, effective_at=1))
+        assert change(stage, order).effective_at == change(stage, order).begun_at + HOUR
         world.pass_time(HOUR // 2 - 1)
     assert number_of(stage, new.person) == world.second.number
     world.pass_time(2)
@@ -113,6 +117,18 @@ def test_people_are_told_once(stage: Backstage) -> None:
     same = bring_in(stage, replace(world.first, signer=jwk_signer("first's new key")))
     assert changes(stage).tell_change(same) == ("sent",)
     assert stage.memory.sent[-1][1] == world.first.number
+
+
+def test_one_who_cannot_be_told_keeps_it_from_nobody_else(stage: Backstage) -> None:
+    """Whoever is missing is told in the next attempt, and nobody twice."""
+    world, new = stage.world, with_new_phone(stage.world.second)
+    order = bring_in(stage, new)
+    stage.memory.fails = [SmsUnavailable()]
+    with pytest.raises(SmsUnavailable):
+        changes(stage).tell_change(order)
+    assert [to for _, to, _ in stage.memory.sent] == [new.number]
+    assert changes(stage).tell_change(order) == ("sent", "sent")
+    assert [to for _, to, _ in stage.memory.sent] == [new.number, world.second.number]
 
 
 def test_the_former_number_is_told_also_when_it_is_too_late(office: Office) -> None:
@@ -226,11 +242,14 @@ def test_the_key_worker_is_shown_what_waits_but_nothing_withdrawn(stage: Backsta
     order = bring_in(stage, with_new_phone(world.second))
     name = order.name
     assert archive.entry(Subject.PERSON, order.digest) is not None
+    assert archive.withdrawn_entry(Subject.PERSON, order.digest) is None
     assert len(archive.entries_above(Subject.PERSON, name, 1)) == 1
     assert dict(archive.newest(Subject.PERSON, "", 9))[name] == 2
     with stage.database.write() as session:
         credentialentries.withdraw_cooling(session, name, now=world.now)
     assert archive.entry(Subject.PERSON, order.digest) is None
+    # Only who is about to withdraw it there as well.
+    assert archive.withdrawn_entry(Subject.PERSON, order.digest) is not None
     assert archive.entries_above(Subject.PERSON, name, 1) == []
     assert dict(archive.newest(Subject.PERSON, "", 9))[name] == 1
     pending = world.read_credential(world.credential_entry(world.third, seq=2))
@@ -335,3 +354,62 @@ def test_an_edited_row_makes_no_change_of_it(stage: Backstage) -> None:
     order = ChangeOrder(subject=Subject.PERSON, name=new.person, digest=verified.digest)
     assert end(stage, order) == ChangeResult(outcome="refused", reason=Reason.OFFICERS_MISSING)
     assert number_of(stage, new.person) == world.second.number
+
+
+def test_nobody_calls_a_change_due_or_puts_it_off(stage: Backstage) -> None:
+    """What people read, and are told, stays within what the trust file allows."""
+    order = bring_in(stage, with_new_phone(stage.world.second))
+    begun = stage.world.now
+    for said in (1, 10**18):
+        changes(stage).note_change_time(ChangeTime(digest=order.digest, effective_at=said))
+        assert change(stage, order).effective_at == begun + HOUR
+
+
+def test_a_revoked_terminal_has_what_waits_above_it(office: Office) -> None:
+    """As a person has: a revocation takes away what it names, and no more."""
+    world = office.world
+    office.feed.envelopes[0] = given(office)
+    (order,) = office.run().changes
+    for seq, state in ((1, ChangeState.COOLING), (2, ChangeState.WITHDRAWN)):
+        payload = RevocationPayload(
+            **world.common(), person=None, terminal_no=ONE, seq=seq, reason_code="stolen"
+        )
+        revocation = read_revocation(sign(payload, world.officers[0]), world.trust)
+        with office.stage.database.write() as session:
+            revocations.put(session, revocation, now=world.now)
+        assert administrators_of(office.stage, ONE) is None
+        assert change(office.stage, order).state is state
+
+
+def test_who_ends_a_change_again_learns_whom_to_tell(office: Office) -> None:
+    """A worker may die after the commit: the terminal's open request must still be told."""
+    office.feed.envelopes[0] = given(office)
+    (order,) = office.run().changes
+    office.world.pass_time(HOUR)
+    Recording.opened(office.stage)
+    for _ in range(2):
+        assert end(office.stage, order) == ChangeResult(outcome="effective", tells=ONE)
+
+
+def test_a_stopped_run_starts_changes_all_the_same(office: Office) -> None:
+    """A feed that is broken for days does not keep what officers brought in from being shown."""
+    order = bring_in(office.stage, with_new_phone(office.world.second))
+    office.feed.envelopes = []
+    report = office.run()
+    assert (report.stopped, report.changes) == (Reason.TOO_MANY_REMOVED, (order,))
+
+
+def test_many_changes_do_not_keep_others_from_being_started(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those whose time is not known come first, then those that are due next."""
+    monkeypatch.setattr(registry_sync, "MAX_STARTED", 1)
+    stage, world = office.stage, office.world
+    first = bring_in(stage, with_new_phone(world.second))
+    world.pass_time(1)
+    second = bring_in(stage, with_new_phone(world.third))
+    assert office.run().changes == (first,)
+    changes(stage).note_change_time(ChangeTime(digest=first.digest, effective_at=world.now + HOUR))
+    assert office.run().changes == (second,)
+    changes(stage).note_change_time(ChangeTime(digest=second.digest, effective_at=world.now + HOUR))
+    assert office.run().changes == (first,)

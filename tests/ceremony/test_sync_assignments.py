@@ -90,3 +90,38 @@ def test_each_newer_change_needs_the_officers_again() -> None:
     index = KNOWN.indexed(later=GIVEN.later(cooling=True))
     unsigned = replace(GIVEN, seq=7, officers=frozenset())
     assert reasons(plan([index], unsigned)) == {("T1", Reason.OFFICERS_MISSING)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        (Sketch("T3", epp="new"), Reason.FOREIGN_EPP_KEY),
+        (Sketch("T3", device="new"), Reason.FOREIGN_DEVICE_KEY),
+    ],
+    ids=["epp", "device"],
+)
+@pytest.mark.parametrize("in_force", [True, False])
+def test_the_keys_of_what_waits_are_no_other_terminals(
+    wanted: Sketch, reason: Reason, in_force: bool
+) -> None:
+    """Or two terminals would have one key as soon as the change takes effect."""
+    moved = replace(GIVEN, epp="new", device="new")
+    waiting = KNOWN.indexed(in_force=in_force, later=moved.later(cooling=True))
+    assert reasons(plan([waiting], moved, wanted)) == {("T3", reason)}
+    withdrawn = KNOWN.indexed(in_force=in_force, later=moved.later(cooling=False))
+    assert numbers(plan([withdrawn], KNOWN, wanted).added) == {"T3"}
+
+
+def test_the_keys_of_a_removed_terminal_are_free() -> None:
+    """Whoever was removed holds nothing but what waits."""
+    result = plan([KNOWN.indexed(in_force=False)], Sketch("T3", epp="T1"))
+    assert numbers(result.added) == {"T3"}
+
+
+@pytest.mark.parametrize("in_force", [True, False])
+def test_a_terminal_that_waits_is_removed_when_it_is_named_no_more(in_force: bool) -> None:
+    """Or it would come into force by itself; what was ended before needs no removal."""
+    waiting = KNOWN.indexed(in_force=in_force, later=GIVEN.later(cooling=True))
+    assert plan([waiting]).removed == ("T1",)
+    ended = KNOWN.indexed(in_force=False, later=GIVEN.later(cooling=False))
+    assert plan([ended]).removed == ()

@@ -8,7 +8,7 @@ import pytest
 
 from ceremony.messages import ChangeNote, ChangeNoted, ChangeWithdrawn
 from ceremony.reasons import Reason
-from ceremony.registry import envelope_statements
+from ceremony.registry import envelope_statements, seal_envelope
 from ceremony.revocations import Subject
 from ceremony.verification import peek
 from keymanagement.journal import Journal
@@ -180,6 +180,35 @@ def test_a_withdrawn_change_is_answered_as_such(bench: KeyBench) -> None:
     assert memory(bench).note_change(note).refused is Reason.ENTRY_WITHDRAWN
     bench.world.pass_time(2 * DAY)
     assert ask(bench) is Reason.ENTRY_WITHDRAWN
+
+
+def test_a_change_that_was_withdrawn_unseen_does_not_come_back(bench: KeyBench) -> None:
+    """Not even if somebody puts the withdrawal's row away, and the entry in force."""
+    new = renewed(bench)
+    note = note_of(bench, bench.world.credential_envelopes[new.person])
+    bench.archive.withdrawn.add(note.digest)
+    assert memory(bench).withdraw_change(note) == ChangeWithdrawn(withdrawn=True)
+    bench.archive.withdrawn.clear()
+    assert memory(bench).note_change(note).refused is Reason.ENTRY_WITHDRAWN
+    bench.world.pass_time(2 * DAY)
+    assert ask(bench) is Reason.ENTRY_WITHDRAWN
+
+
+def test_a_change_that_is_refused_later_never_takes_effect(bench: KeyBench) -> None:
+    """Its officers are trusted no more: the former entry goes on, whoever brings it again."""
+    world = bench.world
+    envelope = world.credential_entry(world.second, seq=2)
+    note = note_of(bench, envelope)
+    assert memory(bench).note_change(note).effective_at == world.now + DAY
+    world.pass_time(DAY - 60)
+    bench.archive.shown[Subject.PERSON, note.name][2] = seal_envelope(
+        envelope_statements(envelope)[:2]
+    )
+    assert memory(bench).note_change(note).refused is Reason.OFFICERS_MISSING
+    bench.archive.shown[Subject.PERSON, note.name][2] = envelope
+    assert memory(bench).note_change(note).refused is Reason.ENTRY_WITHDRAWN
+    world.pass_time(DAY)
+    assert ask(bench) is None
 
 
 def test_a_receipt_counts_while_the_administrators_change(bench: KeyBench) -> None:

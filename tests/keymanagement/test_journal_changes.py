@@ -18,10 +18,11 @@ from keymanagement.journalerrors import (
     EntryRolledBack,
     EntryWithdrawn,
     EppKeyForeign,
+    IdentityChanged,
 )
 from keymanagement.journalfile import HEADS
-from keymanagement.journalrows import Observed, Reliance, Revoked, Sighting
-from tests.support.journals import NOW, digest
+from keymanagement.journalrows import Observed, Reliance, Revoked
+from tests.support.journals import NOW, digest, intent
 
 HOUR = 3_600
 PERSON = Reliance("person", "p-1", 3, digest("entry 3"), digest("key"))
@@ -34,12 +35,15 @@ TERMINAL = Reliance(
     epp_key=digest("EPP"),
     assignment_digest=digest("ann and ben"),
 )
-NEW_PERSON = replace(PERSON, seq=4, digest=digest("entry 4"), identity_digest=digest("new key"))
+NEW_PERSON = replace(
+    PERSON, seq=4, digest=digest("entry 4"), identity_digest=digest("new key"), may_change=True
+)
 NEW_TERMINAL = replace(
     TERMINAL,
     seq=8,
     digest=digest("entry 8"),
     assignment_digest=digest("ann and cleo"),
+    may_change=True,
     may_reassign=True,
 )
 CHANGES = {"person": (PERSON, NEW_PERSON), "terminal": (TERMINAL, NEW_TERMINAL)}
@@ -59,8 +63,8 @@ def at(seconds: int) -> Cooling:
 
 
 def show(journal: Journal, entry: Reliance, seconds: int = 0) -> int | None:
-    """Show an entry whose signatures allow other keys."""
-    return journal.sight(Sighting(entry, may_change=True), at(seconds))
+    """Show an entry."""
+    return journal.sight(entry, at(seconds))
 
 
 def rely(journal: Journal, entry: Reliance, seconds: int = 0) -> None:
@@ -111,7 +115,7 @@ def test_the_feed_alone_changes_no_administrators(journal: Journal) -> None:
         assert refused.value.reason is Reason.OFFICERS_MISSING
         with pytest.raises(AssignmentChanged):
             show(journal, unsigned, seconds)
-    assert journal.observe([Sighting(unsigned, True)], at(0)) == Observed(0, 1)
+    assert journal.observe([unsigned], at(0)) == Observed(0, 1)
     with pytest.raises(AssignmentChanged):
         journal.rely_on([unsigned], releasing=True, cooling=AT_ONCE)
     rely(journal, TERMINAL, 2 * HOUR)
@@ -129,13 +133,13 @@ def test_shown_again_it_does_not_begin_anew(journal: Journal) -> None:
     """Whoever shows it, and how often."""
     show(journal, NEW_PERSON)
     assert show(journal, NEW_PERSON, 60) == NOW + HOUR
-    assert journal.observe([Sighting(NEW_PERSON, True)], at(120)) == Observed(0, 0)
+    assert journal.observe([NEW_PERSON], at(120)) == Observed(0, 0)
     rely(journal, NEW_PERSON, HOUR)
 
 
 def test_a_page_begins_the_time_as_well(journal: Journal) -> None:
     """A change among many is noted, and waits like one that is shown alone."""
-    shown = [Sighting(NEW_PERSON, True), Sighting(NEW_TERMINAL, True)]
+    shown = [NEW_PERSON, NEW_TERMINAL]
     assert journal.observe(shown, at(0)) == Observed(2, 0)
     assert show(journal, NEW_TERMINAL, 30) == NOW + HOUR
     assert journal.known_seqs("person", ["p-1"]) == {"p-1": 3}
@@ -214,7 +218,7 @@ def test_a_second_entry_of_one_seq_is_refused(journal: Journal) -> None:
             show(journal, fork, seconds)
         with pytest.raises(EntryForked):
             rely(journal, fork, seconds)
-        assert journal.observe([Sighting(fork, True)], at(seconds)) == Observed(0, 1)
+        assert journal.observe([fork], at(seconds)) == Observed(0, 1)
 
 
 def test_a_revoked_change_never_takes_effect(journal: Journal) -> None:
@@ -292,14 +296,14 @@ def test_a_refused_release_leaves_no_trace_but_the_time(journal: Journal) -> Non
     beside = replace(TERMINAL, name="ATM-0002", epp_key=digest("another EPP"))
     with pytest.raises(EntryRefused):
         journal.rely_on([beside, NEW_PERSON], releasing=True, cooling=at(0))
-    assert journal.known_identity("terminal", "ATM-0002") is None
+    assert journal.known_seqs("terminal", ["ATM-0002"]) == {}
 
 
 def test_a_shorter_time_counts_from_the_same_beginning(journal: Journal) -> None:
     """The trust file says how long; without any wait, all that was shown is in effect."""
     show(journal, NEW_PERSON)
     half = HOUR // 2
-    assert journal.sight(Sighting(NEW_PERSON, True), Cooling(half, NOW)) == NOW + half
+    assert journal.sight(NEW_PERSON, Cooling(half, NOW)) == NOW + half
     rely_half = Cooling(half, NOW + half)
     journal.rely_on([NEW_PERSON], releasing=True, cooling=rely_half)
     show(journal, NEW_TERMINAL)
@@ -320,3 +324,55 @@ def test_a_journal_of_before_learns_its_administrators(journal: Journal) -> None
     assert not journal.recall_assignment("ATM-0001", TERMINAL.digest, digest("mallory"))
     assert journal.unassigned("ATM-0001") is None
     rely(journal, routine)
+
+
+def test_keys_that_a_due_change_took_away_do_not_come_back(journal: Journal) -> None:
+    """Although nobody has asked for the change since: the feed alone has no say in keys."""
+    moved = replace(NEW_TERMINAL, identity_digest=digest("new keys"), epp_key=digest("new EPP"))
+    show(journal, moved)
+    back = replace(
+        TERMINAL,
+        seq=9,
+        digest=digest("entry 9"),
+        assignment_digest=NEW_TERMINAL.assignment_digest,
+    )
+    with pytest.raises(IdentityChanged):
+        rely(journal, back, HOUR)
+    rely(journal, moved, HOUR)
+
+
+def test_a_clock_that_was_back_before_gains_no_more_than_since_the_last_release(
+    journal: Journal,
+) -> None:
+    """The journal knows when it last released; it believes no earlier time."""
+    journal.begin_release(intent())
+    assert show(journal, NEW_PERSON, -HOUR) == NOW + HOUR
+    with pytest.raises(EntryCooling):
+        rely(journal, NEW_PERSON, HOUR - 1)
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_change_that_was_never_shown_can_be_withdrawn(journal: Journal, kind: str) -> None:
+    """Shown later it never takes effect; the former goes on, and a newer one waits anew."""
+    former, new = CHANGES[kind]
+    assert journal.withdraw_unseen(new, at(0))
+    assert not journal.withdraw_unseen(new, at(0))
+    for seconds in (1, HOUR):
+        with pytest.raises(EntryWithdrawn):
+            show(journal, new, seconds)
+        rely(journal, former, seconds)
+    newer = replace(new, seq=9, digest=digest("entry 9"))
+    assert show(journal, newer, HOUR) == NOW + 2 * HOUR
+    # What is in effect, or waits, is not taken away like that.
+    assert not journal.withdraw_unseen(former, at(HOUR))
+    assert not journal.withdraw_unseen(newer, at(HOUR))
+
+
+def test_where_nothing_waits_a_withdrawal_puts_nothing_into_effect(journal: Journal) -> None:
+    """Nor of a terminal that was never seen, whose first entry would count at once."""
+    unknown = replace(TERMINAL, name="ATM-0002", epp_key=digest("another EPP"))
+    for entry in (unknown, NEW_PERSON):
+        assert journal.withdraw_unseen(entry, AT_ONCE)
+        with pytest.raises(EntryWithdrawn):
+            journal.rely_on([entry], releasing=True, cooling=AT_ONCE)
+    assert journal.known_seqs("terminal", ["ATM-0002"]) == {}

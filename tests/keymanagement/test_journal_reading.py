@@ -24,7 +24,6 @@ READS: dict[str, Callable[[Journal], object]] = {
     "token_for": lambda journal: journal.token_for(digest("first")),
     "tokens_of": lambda journal: journal.tokens_of(REQUEST),
     "known_seqs": lambda journal: journal.known_seqs("terminal", ["ATM-0001"]),
-    "known_identity": lambda journal: journal.known_identity("terminal", "ATM-0001"),
     "wrong_codes": lambda journal: journal.wrong_codes(REQUEST),
     "wrong_tries": lambda journal: journal.wrong_tries(REQUEST),
 }

@@ -8,9 +8,14 @@ import pytest
 
 from ceremony.reasons import Reason
 from keymanagement.journal import Journal
-from keymanagement.journalerrors import EntryForked, EntryRevoked, EntryRolledBack
-from keymanagement.journalrows import Observed, Reliance, Revoked, Sighting
-from tests.support.journals import digest
+from keymanagement.journalerrors import (
+    EntryForked,
+    EntryRevoked,
+    EntryRolledBack,
+    IdentityChanged,
+)
+from keymanagement.journalrows import Observed, Reliance, Revoked
+from tests.support.journals import digest, identity_of
 
 TERMINAL = Reliance("terminal", "ATM-0001", 7, digest("entry 7"), digest("identity"))
 PERSON = Reliance("credential", "p-1", 3, digest("entry 3"), digest("key"))
@@ -63,21 +68,28 @@ def test_all_entries_of_a_release_or_none(journal: Journal) -> None:
     """A refused entry leaves no trace of those beside it."""
     with pytest.raises(EntryRolledBack):
         journal.rely_on([PERSON, replace(TERMINAL, seq=1)])
-    assert journal.known_identity("credential", "p-1") is None
+    assert identity_of(journal, "credential", "p-1") is None
 
 
 def test_kinds_do_not_mix(journal: Journal) -> None:
     """A person of a terminal's name is another subject."""
     journal.rely_on([replace(TERMINAL, kind="credential", seq=1)])
-    assert journal.known_identity("terminal", "ATM-0001") == TERMINAL.identity_digest
+    assert identity_of(journal, "terminal", "ATM-0001") == TERMINAL.identity_digest
 
 
-def test_the_known_identity_is_the_one_last_relied_on(journal: Journal) -> None:
-    """A caller sees a changed certificate or device key before it relies on it."""
-    assert journal.known_identity("terminal", "ATM-0001") == digest("identity")
-    assert journal.known_identity("terminal", "ATM-0002") is None
-    journal.rely_on([replace(TERMINAL, seq=8, identity_digest=digest("new identity"))])
-    assert journal.known_identity("terminal", "ATM-0001") == digest("new identity")
+def test_other_keys_need_an_officer(journal: Journal) -> None:
+    """Another certificate or device key is not relied on, and remembered only if it is signed."""
+    other = replace(TERMINAL, seq=8, digest=digest("entry 8"), identity_digest=digest("other keys"))
+    with pytest.raises(IdentityChanged) as caught:
+        journal.rely_on([PERSON, other])
+    assert caught.value.reason is Reason.OFFICER_REQUIRED
+    assert identity_of(journal, "credential", "p-1") is None
+    assert identity_of(journal, "terminal", "ATM-0001") == digest("identity")
+    journal.rely_on([replace(other, may_change=True)])
+    assert identity_of(journal, "terminal", "ATM-0001") == digest("other keys")
+    # From here on these keys are the known ones.
+    with pytest.raises(IdentityChanged):
+        journal.rely_on([replace(TERMINAL, seq=9, digest=digest("entry 9"))])
 
 
 def revoked(seq: int, kind: str = "terminal", name: str = "ATM-0001") -> Revoked:
@@ -125,14 +137,14 @@ def test_a_revoked_entry_takes_the_whole_release_with_it(journal: Journal) -> No
     journal.revoke(revoked(7))
     with pytest.raises(EntryRevoked):
         journal.rely_on([PERSON, TERMINAL])
-    assert journal.known_identity("credential", "p-1") is None
+    assert identity_of(journal, "credential", "p-1") is None
 
 
 def test_what_was_shown_is_as_good_as_relied_on(journal: Journal) -> None:
     """A newer entry that was only shown refuses the older one, and may itself be relied on."""
     newer = replace(TERMINAL, seq=8, digest=digest("entry 8"))
     other = replace(TERMINAL, name="ATM-0002")
-    shown = [Sighting(newer, False), Sighting(other, False)]
+    shown = [newer, other]
     assert journal.observe(shown) == Observed(noted=2, refused=0)
     assert journal.observe(shown) == Observed(noted=0, refused=0)
     with pytest.raises(EntryRolledBack):
@@ -148,19 +160,19 @@ def test_what_was_shown_is_as_good_as_relied_on(journal: Journal) -> None:
 def test_an_older_entry_that_is_shown_changes_nothing(journal: Journal) -> None:
     """Only a higher seq is taken, so whoever shows entries lowers nothing."""
     older = replace(TERMINAL, seq=6, digest=digest("entry 6"), identity_digest=digest("old"))
-    assert journal.observe([Sighting(older, True)]) == Observed(noted=0, refused=0)
-    assert journal.known_identity("terminal", "ATM-0001") == TERMINAL.identity_digest
+    assert journal.observe([replace(older, may_change=True)]) == Observed(noted=0, refused=0)
+    assert identity_of(journal, "terminal", "ATM-0001") == TERMINAL.identity_digest
     journal.rely_on([TERMINAL])
     # Nor does it keep what is shown behind it from being looked at.
     other = replace(TERMINAL, name="ATM-0002")
-    shown = [Sighting(older, True), Sighting(other, False)]
+    shown = [replace(older, may_change=True), other]
     assert journal.observe(shown) == Observed(noted=1, refused=0)
 
 
 def test_a_fork_that_is_shown_is_refused(journal: Journal) -> None:
     """Another entry of the known seq does not take its place, and the known one still counts."""
     fork = replace(TERMINAL, digest=digest("fork"))
-    assert journal.observe([Sighting(fork, True)]) == Observed(noted=0, refused=1)
+    assert journal.observe([replace(fork, may_change=True)]) == Observed(noted=0, refused=1)
     journal.rely_on([TERMINAL])
     with pytest.raises(EntryForked):
         journal.rely_on([fork])
@@ -172,12 +184,12 @@ def test_another_identity_is_taken_only_where_it_may_change(journal: Journal) ->
     signed = replace(bare, seq=9, digest=digest("signed"))
     later = replace(signed, seq=10, digest=digest("later"))
     other = replace(TERMINAL, name="ATM-0002")
-    shown = [Sighting(bare, False), Sighting(other, False)]
+    shown = [bare, other]
     assert journal.observe(shown) == Observed(noted=1, refused=1)
-    assert journal.known_identity("terminal", "ATM-0001") == TERMINAL.identity_digest
+    assert identity_of(journal, "terminal", "ATM-0001") == TERMINAL.identity_digest
     journal.rely_on([TERMINAL])
     # One after the other: the officer's signature stands between the two identities.
-    in_order = [Sighting(signed, True), Sighting(later, False)]
+    in_order = [replace(signed, may_change=True), later]
     assert journal.observe(in_order) == Observed(noted=2, refused=0)
-    assert journal.known_identity("terminal", "ATM-0001") == digest("new")
+    assert identity_of(journal, "terminal", "ATM-0001") == digest("new")
     assert journal.known_seqs("terminal", ["ATM-0001"]) == {"ATM-0001": 10}

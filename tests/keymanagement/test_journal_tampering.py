@@ -25,7 +25,6 @@ from keymanagement.journalrows import (
     KeyState,
     Reliance,
     Revoked,
-    Sighting,
 )
 from keymanagement.kcvseal import SealedKcvInvalid
 from tests.support.journals import (
@@ -89,7 +88,7 @@ def path(tmp_path: Path, kek: bytes) -> Path:
                 Reliance("credential", "p-1", 1, digest("other"), digest("key")),
             ]
         )
-        journal.observe([Sighting(WAITING, True)], Cooling(3_600, NOW))
+        journal.observe([WAITING], Cooling(3_600, NOW))
         journal.revoke(Revoked("person", "p-9", 4, digest("revocation")))
         journal.begin_order(ordered(KeyAct.REVOKE))
         journal.finish_order(ordered(KeyAct.REVOKE).digest, NOW)
@@ -166,13 +165,12 @@ Use = Callable[[Journal], object]
         ),
         (TOKENS, "value", lambda journal: journal.token_for(digest("first"))),
         (TOKENS, "krd_nonce", lambda journal: journal.tokens_of(REQUEST)),
-        (ENTRIES, "seq", lambda journal: journal.known_identity("terminal", "ATM-0001")),
         (ENTRIES, "seq", lambda journal: journal.known_seqs("terminal", ["ATM-0001"])),
         (
             ENTRIES,
             "digest",
             lambda journal: journal.observe(
-                [Sighting(Reliance("terminal", "ATM-0001", 2, digest("x"), digest("x")), True)]
+                [Reliance("terminal", "ATM-0001", 2, digest("x"), digest("x"))]
             ),
         ),
         (CHANGES, "seen_at", lambda journal: journal.rely_on([WAITING])),
@@ -186,7 +184,7 @@ Use = Callable[[Journal], object]
         (
             ASSIGNMENTS,
             "assignment_digest",
-            lambda journal: journal.observe([Sighting(replace(WAITING, seq=3), True)]),
+            lambda journal: journal.observe([replace(WAITING, seq=3)]),
         ),
         (
             REVOCATIONS,

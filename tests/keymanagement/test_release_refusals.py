@@ -237,7 +237,7 @@ def test_a_refused_release_relies_on_nothing(bench: KeyBench) -> None:
     """A release that is refused for its format leaves the journal's memory of entries alone."""
     case = bench.authorised(request={"formats": ("tr-34",)})
     require_refused(bench, bench.command(case), Reason.FORMAT_UNSUPPORTED)
-    assert bench.journal.known_identity("terminal", bench.world.terminal.terminal_no) is None
+    assert bench.journal.known_seqs("terminal", [bench.world.terminal.terminal_no]) == {}
     bench.journal.rely_on([Reliance("terminal", "ATM-0001", 0, OTHER_DIGEST, OTHER_DIGEST)])
 
 

@@ -13,7 +13,7 @@ from ceremony.registry import VerifiedTerminal
 from keymanagement.entries import observe_entries
 from keymanagement.journal import Journal
 from keymanagement.journalerrors import EppKeyForeign
-from keymanagement.journalrows import Reliance, Revoked, Sighting
+from keymanagement.journalrows import Reliance, Revoked
 from tests.support.certificates import Epp, sample_authority, sample_epp
 from tests.support.identities import Terminal
 from tests.support.keybench import Case, KeyBench
@@ -65,7 +65,7 @@ def require_foreign(bench: KeyBench, case: Case) -> None:
     assert (outcome.refused, outcome.token_digest) == (Reason.FOREIGN_EPP_KEY, None)
     assert bench.manager.made == made
     assert bench.journal.release_of(case.request_id) is None
-    assert bench.journal.known_identity("terminal", bench.world.other.terminal_no) is None
+    assert bench.journal.known_seqs("terminal", [bench.world.other.terminal_no]) == {}
 
 
 def test_the_same_epp_key_in_two_terminals_is_refused(bench: KeyBench) -> None:
@@ -166,7 +166,7 @@ def test_a_page_of_entries_is_remembered_whole(tmp_path: Path) -> None:
             entry("ATM-2", 2, "three"),
             Reliance("person", "ATM-2", 9, digest("person"), digest("key")),
         ]
-        journal.observe(Sighting(one, may_change=True) for one in shown)
+        journal.observe(replace(one, may_change=True) for one in shown)
         journal.rely_on([entry("ATM-3", 1, "old")], releasing=True)
         journal.rely_on([entry("ATM-4", 1, "two")], releasing=True)
         for taken in ("new", "three", "old", "two"):

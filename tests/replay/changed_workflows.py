@@ -1,4 +1,4 @@
-"""Loading requests that do things in another order: what the replay of histories must refuse."""
+"""Workflows that do things in another order: what the replay of histories must refuse."""
 
 from datetime import timedelta
 from typing import Literal
@@ -7,9 +7,16 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from ceremony import names
-    from ceremony.messages import LoadingResult, Opening, Submission
+    from ceremony.messages import (
+        ChangeOrder,
+        ChangeResult,
+        LoadingResult,
+        Opening,
+        Submission,
+    )
     from ceremony.statements import Kind
     from workflows.loading_request import LoadingRequest
+    from workflows.registry_change import RegistryChange
 
 
 @workflow.defn(name=names.LOADING_REQUEST)
@@ -64,3 +71,30 @@ class WaitsFirst(LoadingRequest):
         """Run as the real one does, a second later."""
         await workflow.sleep(1)
         return await super().run(opening)
+
+
+@workflow.defn(name=names.REGISTRY_CHANGE)
+class ChangesUntold(RegistryChange):
+    """Tells nobody that an administrator changes."""
+
+    @workflow.run
+    async def run(self, order: ChangeOrder) -> ChangeResult:
+        """Run as the real one does."""
+        return await super().run(order)
+
+    def _tell(self, order: ChangeOrder, left: timedelta) -> None:
+        del order, left
+
+
+@workflow.defn(name=names.REGISTRY_CHANGE)
+class WithdrawsUnheard(RegistryChange):
+    """Leaves out that the key worker forgets a withdrawn change."""
+
+    @workflow.run
+    async def run(self, order: ChangeOrder) -> ChangeResult:
+        """Run as the real one does."""
+        return await super().run(order)
+
+    async def _withdraw(self, order: ChangeOrder) -> bool:
+        del order
+        return True

@@ -13,13 +13,20 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from ceremony.encoding import from_b64
-from ceremony.messages import LoadingResult, NotesReport, SyncReport
+from ceremony.messages import ChangeResult, LoadingResult, NotesReport, SyncReport
 from ceremony.stages import FINAL
 from engine.converter import data_converter
-from tests.replay.changed_workflows import SettlesEarly, TellsNobody, WaitsFirst
-from tests.replay.record import HISTORIES, IDENTITY, SCENES
 from taskqueues import workflow_runner
+from tests.replay.changed_workflows import (
+    ChangesUntold,
+    SettlesEarly,
+    TellsNobody,
+    WaitsFirst,
+    WithdrawsUnheard,
+)
+from tests.replay.record import HISTORIES, IDENTITY, NAMES
 from workflows.loading_request import LoadingRequest
+from workflows.registry_change import RegistryChange
 from workflows.registry_notes import RegistryNotes
 from workflows.registry_sync import RegistrySync
 
@@ -62,29 +69,42 @@ def texts_in(value: Any, name: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path) -> None:
     """Workflows that are under way when a new version is deployed go on with it."""
-    every = replayer(LoadingRequest, RegistrySync, RegistryNotes)
+    every = replayer(LoadingRequest, RegistrySync, RegistryNotes, RegistryChange)
     await every.replay_workflow(history_of(path))
 
 
 def test_every_ending_is_recorded() -> None:
-    """There is a history for each final stage, and of synchronisations and what they showed."""
+    """There is a history for each final stage, and of synchronisations, showings and changes."""
     results = {path.stem: result_of(path) for path in RECORDED}
     for sync in ("registry_sync", FORMER_SYNC):
         report = SyncReport.model_validate(results.pop(sync))
         assert (report.changed, len(report.refused), len(report.ended)) == (2, 1, 1)
     notes = NotesReport.model_validate(results.pop("registry_notes"))
     assert (notes.noted, notes.refused) == (5, 0)
+    started = SyncReport.model_validate(results.pop("sync_change"))
+    assert (started.waiting, len(started.changes)) == (1, 1)
+    for name, outcome in (("told", "effective"), ("waited", "effective"), ("withdrawn",) * 2):
+        ended = ChangeResult.model_validate(results.pop(f"change_{name}"))
+        assert (ended.outcome, ended.tells is not None) == (outcome, name == "told")
     stages = {name: LoadingResult.model_validate(one).stage for name, one in results.items()}
     assert {name.upper() for name in stages} == set(stages.values()) == FINAL
-    recorded = {path.stem for path in RECORDED} - {FORMER_SYNC}
-    assert recorded == {scene.__name__ for scene in SCENES} | {"expired"}
+    assert {path.stem for path in RECORDED} - {FORMER_SYNC} == NAMES
 
 
-@pytest.mark.parametrize("changed", [SettlesEarly, TellsNobody, WaitsFirst])
-async def test_another_order_fails(changed: type) -> None:
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        (SettlesEarly, "loaded"),
+        (TellsNobody, "loaded"),
+        (WaitsFirst, "loaded"),
+        (ChangesUntold, "change_waited"),
+        (WithdrawsUnheard, "change_withdrawn"),
+    ],
+)
+async def test_another_order_fails(changed: type, name: str) -> None:
     """A workflow that does the same in another order, less or more does not pass the replay."""
     with pytest.raises(NondeterminismError):
-        await replayer(changed).replay_workflow(history_of(HISTORIES / "loaded.json"))
+        await replayer(changed).replay_workflow(history_of(HISTORIES / f"{name}.json"))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)

@@ -4,6 +4,7 @@ from ceremony.encoding import sha256_hex
 from ceremony.keylife import OFFICERS_OF, KeyAct
 from keymanagement.journal import Journal
 from keymanagement.journalrows import (
+    ENTRIES,
     HeldKey,
     IssuedToken,
     NewKey,
@@ -20,6 +21,14 @@ REQUEST = "A" * 24
 def digest(name: str) -> str:
     """A digest that a name stands for."""
     return sha256_hex(name.encode())
+
+
+def identity_of(journal: Journal, kind: str, name: str) -> str | None:
+    """The identity digest of a subject's entry in effect, as the journal's file has it."""
+    file = journal._file
+    with file.transaction(write=False):
+        row = file.get(ENTRIES, kind=kind, name=name)
+    return None if row is None else str(row["identity_digest"])
 
 
 def intent(

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ceremony.encoding import sha256_hex
 from ceremony.eppcertificate import EppCertificate
+from ceremony.keyclaims import key_claims
 from ceremony.keys import PublicKey, SigningKey
 from ceremony.reasons import Reason
 from ceremony.registry import VerifiedTerminal
@@ -119,7 +120,8 @@ class Sketch:
 
     def later(self, *, cooling: bool) -> LaterEntry:
         """The entry as one on record that has not taken effect."""
-        return LaterEntry(self.digest, self.seq, cooling)
+        claims = key_claims(self.epp_key_fingerprint, self.device_kid)
+        return LaterEntry(self.digest, self.seq, cooling, claims)
 
 
 def plan(registry: list[Sketch], feed: list[Sketch]) -> SyncPlan:

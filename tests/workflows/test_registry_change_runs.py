@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from temporalio.client import Client
+from temporalio import workflow
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from ceremony import names
 from ceremony.messages import ChangeNote, ChangeOrder, ChangeResult, SyncOrder, SyncReport
@@ -17,9 +18,10 @@ from ceremony.registry import envelope_statements, seal_envelope
 from ceremony.stages import Stage
 from commands.registrychanges import _start
 from engine.client import TemporalTarget
-from records import credentialentries
+from records import credentialentries, registrychanges
 from records.tables.registry_change import ChangeState
 from settings import Settings
+from taskqueues import THREADS, make_worker
 from tests.support.backstage import Backstage
 from tests.support.changes import (
     administrators_of,
@@ -34,7 +36,6 @@ from tests.support.changes import (
 )
 from tests.support.load import Load
 from tests.support.skipping import Skipping
-from taskqueues import THREADS, make_worker
 
 SOON = 2
 """Seconds: a cooling-off time that a test can wait for."""
@@ -106,6 +107,88 @@ async def test_a_withdrawn_change_ends_and_the_key_worker_forgets_it(
         assert memory.note_change(note).refused is Reason.ENTRY_WITHDRAWN
 
 
+async def test_a_withdrawal_that_nobody_told_still_counts(tmp_path: Path) -> None:
+    """Shortly before a change is due the records are asked: later the key worker would not hear."""
+    async with Skipping.start(tmp_path, cooling_off=LONG) as skipping:
+        stage, world = skipping.stage, skipping.stage.world
+        order = bring_in(stage, with_new_phone(world.second))
+        handle = await start(skipping.env.client, order)
+        due = await until_cooling(stage, order)
+        # As `administrators revoke` and a feed without the terminal do, while Temporal is away.
+        withdraw(stage, world.second.person)
+        world.pass_time(LONG - 300)
+        await skipping.env.sleep(timedelta(seconds=LONG - 290))
+        assert (await handle.result()).outcome == "withdrawn"
+        closed = (await handle.describe()).close_time
+        assert closed is not None
+        assert closed.timestamp() < due
+        with stage.database.write() as session:
+            session.execute(text("DELETE FROM registry_changes"))
+        world.pass_time(LONG)
+        note = ChangeNote(subject=order.subject, name=order.name, digest=order.digest)
+        assert stage.memory_of_registry().note_change(note).refused is Reason.ENTRY_WITHDRAWN
+        assert stage.journal.known_seqs("person", [order.name]) == {order.name: 1}
+
+
+async def test_people_are_told_for_as_long_as_a_change_waits(
+    cooling: Backstage, client: Client
+) -> None:
+    """A provider that is away for two days of a week's wait keeps nothing from them."""
+    begin_cooling_off(cooling, 7 * LONG)
+    async with cooling.workers(client):
+        handle = await start(client, bring_in(cooling, with_new_phone(cooling.world.second)))
+        await cooling.until(lambda: len(cooling.memory.sent) == 2 or None)
+        scheduled = [
+            event.activity_task_scheduled_event_attributes
+            async for event in handle.fetch_history_events()
+        ]
+        await handle.terminate()
+    (telling,) = [one for one in scheduled if one.activity_type.name == "tell_change"]
+    assert telling.schedule_to_close_timeout.ToTimedelta() > timedelta(seconds=7 * LONG - 60)
+
+
+async def test_who_was_not_told_before_is_told_at_the_end(
+    cooling: Backstage, client: Client
+) -> None:
+    """Whoever has the key worker see a change, and keeps its workflow away, hides nothing."""
+    begin_cooling_off(cooling, LONG)
+    world = cooling.world
+    new = with_new_phone(world.second)
+    order = bring_in(cooling, new)
+    note = ChangeNote(subject=order.subject, name=order.name, digest=order.digest)
+    assert cooling.memory_of_registry().note_change(note).effective_at is not None
+    world.cool_off(0)
+    async with cooling.workers(client):
+        assert (await (await start(client, order)).result()).outcome == "effective"
+    assert [to for _, to, _ in cooling.memory.sent] == [world.second.number, new.number]
+
+
+async def test_a_long_history_begins_anew(
+    cooling: Backstage, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where clocks never agree, or somebody signals without end; nobody is told twice."""
+    begin_cooling_off(cooling, LONG)
+    monkeypatch.setattr(
+        workflow.Info,
+        "is_continue_as_new_suggested",
+        lambda info: info.continued_run_id is None,
+    )
+    async with cooling.workers(client):
+        order = bring_in(cooling, with_new_phone(cooling.world.second))
+        first = await start(client, order)
+        await cooling.until(lambda: len(cooling.memory.sent) == 2 or None)
+        for _ in range(2):
+            await start(client, order, woken=True)
+        withdraw(cooling, order.name)
+        await start(client, order, woken=True)
+        assert (await first.result()).outcome == "withdrawn"
+        history = await client.get_workflow_handle(
+            first.id, run_id=first.first_execution_run_id
+        ).describe()
+        assert history.status is WorkflowExecutionStatus.CONTINUED_AS_NEW
+    assert len(cooling.memory.sent) == 2
+
+
 async def test_a_newer_change_takes_the_place_of_one_that_waits(
     cooling: Backstage, client: Client
 ) -> None:
@@ -175,6 +258,25 @@ async def test_what_the_key_worker_refuses_never_takes_effect(
         assert (result.outcome, result.reason) == ("refused", Reason.OFFICERS_MISSING)
         assert number_of(cooling, new.person) == cooling.world.second.number
         assert cooling.memory.sent == []
+
+
+async def test_what_the_records_ended_the_key_worker_forgets(
+    cooling: Backstage, client: Client
+) -> None:
+    """Also if somebody forged the key worker's refusal: else nobody's entry would count later."""
+    begin_cooling_off(cooling, LONG)
+    async with cooling.workers(client):
+        order = bring_in(cooling, with_new_phone(cooling.world.second))
+        handle = await start(client, order)
+        await until_cooling(cooling, order)
+        with cooling.database.write() as session:
+            registrychanges.end(session, order.digest, ChangeState.REFUSED, now=1)
+        await start(client, order, woken=True)
+        assert (await handle.result()).outcome == "refused"
+        with cooling.database.write() as session:
+            session.execute(text("DELETE FROM registry_changes"))
+    note = ChangeNote(subject=order.subject, name=order.name, digest=order.digest)
+    assert cooling.memory_of_registry().note_change(note).refused is Reason.ENTRY_WITHDRAWN
 
 
 async def test_a_synchronisation_starts_the_change_of_an_assignment(
