@@ -7,7 +7,7 @@ Methods block for as long as the disk does; call them off the event loop.
 from collections.abc import Iterable
 
 from ceremony.revocations import Subject
-from keymanagement.changerows import ASSIGNMENTS, AT_ONCE, Cooling
+from keymanagement.changerows import ASSIGNMENTS, Cooling
 from keymanagement.journalfile import JournalFile
 from keymanagement.journalrows import ENTRIES, Observed, Reliance, Revoked
 from keymanagement.reliance import (
@@ -29,7 +29,7 @@ class RegistryJournal:
         self._file = file
 
     def rely_on(
-        self, entries: Iterable[Reliance], *, releasing: bool = False, cooling: Cooling = AT_ONCE
+        self, entries: Iterable[Reliance], *, cooling: Cooling, releasing: bool = False
     ) -> None:
         """Remember the registry entries of one release or settlement, all of them or none.
 
@@ -52,7 +52,7 @@ class RegistryJournal:
         if refused is not None:
             raise refused
 
-    def observe(self, entries: Iterable[Reliance], cooling: Cooling = AT_ONCE) -> Observed:
+    def observe(self, entries: Iterable[Reliance], cooling: Cooling) -> Observed:
         """Remember each entry that was shown, if none of its `seq` or a higher one is known.
 
         The caller has verified their signatures. One that is refused keeps no other from being

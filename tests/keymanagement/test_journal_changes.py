@@ -53,7 +53,7 @@ CHANGES = {"person": (PERSON, NEW_PERSON), "terminal": (TERMINAL, NEW_TERMINAL)}
 def journal(tmp_path: Path, kek: bytes) -> Iterator[Journal]:
     """A journal that relied on a terminal's entry and on a person's, when nothing waited."""
     with Journal(tmp_path / "journal.db", kek, create=True) as made:
-        made.rely_on([TERMINAL, PERSON])
+        made.rely_on([TERMINAL, PERSON], cooling=AT_ONCE)
         yield made
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ceremony.keylife import KeyAct
-from keymanagement.changerows import ASSIGNMENTS, CHANGES, Cooling
+from keymanagement.changerows import ASSIGNMENTS, AT_ONCE, CHANGES, Cooling
 from keymanagement.journal import Journal
 from keymanagement.journalerrors import DuplicateKey, JournalConflict, JournalCorrupt
 from keymanagement.journalfile import HEADS, SCHEMA_VERSION, Table
@@ -86,7 +86,8 @@ def path(tmp_path: Path, kek: bytes) -> Path:
                     assignment_digest=digest("two people"),
                 ),
                 Reliance("credential", "p-1", 1, digest("other"), digest("key")),
-            ]
+            ],
+            cooling=AT_ONCE,
         )
         journal.observe([WAITING], Cooling(3_600, NOW))
         journal.revoke(Revoked("person", "p-9", 4, digest("revocation")))
@@ -170,10 +171,10 @@ Use = Callable[[Journal], object]
             ENTRIES,
             "digest",
             lambda journal: journal.observe(
-                [Reliance("terminal", "ATM-0001", 2, digest("x"), digest("x"))]
+                [Reliance("terminal", "ATM-0001", 2, digest("x"), digest("x"))], cooling=AT_ONCE
             ),
         ),
-        (CHANGES, "seen_at", lambda journal: journal.rely_on([WAITING])),
+        (CHANGES, "seen_at", lambda journal: journal.rely_on([WAITING], cooling=AT_ONCE)),
         (
             CHANGES,
             "withdrawn",
@@ -184,7 +185,7 @@ Use = Callable[[Journal], object]
         (
             ASSIGNMENTS,
             "assignment_digest",
-            lambda journal: journal.observe([replace(WAITING, seq=3)]),
+            lambda journal: journal.observe([replace(WAITING, seq=3)], cooling=AT_ONCE),
         ),
         (
             REVOCATIONS,
@@ -195,7 +196,7 @@ Use = Callable[[Journal], object]
             REVOCATIONS,
             "seq",
             lambda journal: journal.rely_on(
-                [Reliance("person", "p-9", 5, digest("entry"), digest("key"))]
+                [Reliance("person", "p-9", 5, digest("entry"), digest("key"))], cooling=AT_ONCE
             ),
         ),
         (WRONG_CODES, "used", lambda journal: journal.wrong_codes(REQUEST)),
@@ -211,7 +212,8 @@ Use = Callable[[Journal], object]
             ENTRIES,
             "seq",
             lambda journal: journal.rely_on(
-                [Reliance("terminal", "ATM-0001", 1, digest("entry"), digest("identity"))]
+                [Reliance("terminal", "ATM-0001", 1, digest("entry"), digest("identity"))],
+                cooling=AT_ONCE,
             ),
         ),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ceremony.reasons import Reason
+from keymanagement.changerows import AT_ONCE
 from keymanagement.journalrows import Reliance
 from keymanagement.policy import KeyPolicy, KeyRule
 from keymanagement.port import KeyAlgorithm
@@ -238,7 +239,9 @@ def test_a_refused_release_relies_on_nothing(bench: KeyBench) -> None:
     case = bench.authorised(request={"formats": ("tr-34",)})
     require_refused(bench, bench.command(case), Reason.FORMAT_UNSUPPORTED)
     assert bench.journal.known_seqs("terminal", [bench.world.terminal.terminal_no]) == {}
-    bench.journal.rely_on([Reliance("terminal", "ATM-0001", 0, OTHER_DIGEST, OTHER_DIGEST)])
+    bench.journal.rely_on(
+        [Reliance("terminal", "ATM-0001", 0, OTHER_DIGEST, OTHER_DIGEST)], cooling=AT_ONCE
+    )
 
 
 @pytest.mark.parametrize("algorithm", [KeyAlgorithm.AES_192, KeyAlgorithm.AES_256])

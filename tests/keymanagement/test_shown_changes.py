@@ -69,7 +69,7 @@ def bench(tmp_path: Path) -> Iterator[KeyBench]:
 def journal(tmp_path: Path, kek: bytes) -> Iterator[Journal]:
     """A journal that relied on a terminal's entry and on a person's of the same name."""
     with Journal(tmp_path / "journal.db", kek, create=True) as made:
-        made.rely_on([TERMINAL, PERSON])
+        made.rely_on([TERMINAL, PERSON], cooling=AT_ONCE)
         yield made
 
 
@@ -115,6 +115,20 @@ def test_a_terminals_change_is_shown_like_a_persons(bench: KeyBench) -> None:
     world.pass_time(DAY)
     after = memory(bench).note_change(signed)
     assert (after.effective_at, after.refused) == (None, None)
+
+
+def test_a_receipt_puts_no_change_into_effect(bench: KeyBench) -> None:
+    """It is judged by the entry in force, whose administrators have still to wait."""
+    world, case = bench.world, bench.released()
+    no = world.terminal.terminal_no
+    world.terminal = replace(world.terminal, second=world.third.person)
+    world.second = world.third
+    signers = (world.feed, *world.officers[:2])
+    world.terminal_envelopes[no] = world.terminal_entry(seq=2, signers=signers)
+    bench.register()
+    assert bench.settle(case.request_id, bench.receipt(case)).active
+    note = shown(bench, 2, world.terminal_envelopes[no])
+    assert memory(bench).note_change(note).effective_at == world.now + DAY
 
 
 def test_a_revocation_on_record_keeps_a_change_from_waiting(bench: KeyBench) -> None:
@@ -177,7 +191,7 @@ def test_only_the_known_entry_teaches_who_administers_it(journal: Journal) -> No
     assert recall("X-1", digest("entry 9"), digest("ann and cleo")) is False
     assert recall("X-2", digest("entry 7"), digest("ann and cleo")) is False
     assert recall("X-1", TERMINAL.digest, digest("ann and cleo")) is False
-    journal.rely_on([replace(TERMINAL, seq=8, digest=digest("entry 8"))])
+    journal.rely_on([replace(TERMINAL, seq=8, digest=digest("entry 8"))], cooling=AT_ONCE)
 
 
 def test_what_does_not_wait_is_not_withdrawn(journal: Journal) -> None:
@@ -214,10 +228,10 @@ def test_a_due_change_brings_its_own_epp_and_administrators(journal: Journal) ->
 
 def test_an_epp_key_of_two_is_nobodys(journal: Journal) -> None:
     """Whichever of the two asks, and whichever was first: settling gave nothing out."""
-    journal.rely_on([replace(TERMINAL, name="X-2")])
+    journal.rely_on([replace(TERMINAL, name="X-2")], cooling=AT_ONCE)
     for name in ("X-1", "X-2"):
         with pytest.raises(EppKeyForeign):
-            journal.rely_on([replace(TERMINAL, name=name)], releasing=True)
+            journal.rely_on([replace(TERMINAL, name=name)], releasing=True, cooling=AT_ONCE)
 
 
 def test_a_settlement_begins_the_time_of_a_change_too(journal: Journal) -> None:

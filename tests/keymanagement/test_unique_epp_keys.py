@@ -10,6 +10,7 @@ import pytest
 
 from ceremony.reasons import Reason
 from ceremony.registry import VerifiedTerminal
+from keymanagement.changerows import AT_ONCE
 from keymanagement.entries import observe_entries
 from keymanagement.journal import Journal
 from keymanagement.journalerrors import EppKeyForeign
@@ -166,33 +167,33 @@ def test_a_page_of_entries_is_remembered_whole(tmp_path: Path) -> None:
             entry("ATM-2", 2, "three"),
             Reliance("person", "ATM-2", 9, digest("person"), digest("key")),
         ]
-        journal.observe(replace(one, may_change=True) for one in shown)
-        journal.rely_on([entry("ATM-3", 1, "old")], releasing=True)
-        journal.rely_on([entry("ATM-4", 1, "two")], releasing=True)
+        journal.observe([replace(one, may_change=True) for one in shown], cooling=AT_ONCE)
+        journal.rely_on([entry("ATM-3", 1, "old")], releasing=True, cooling=AT_ONCE)
+        journal.rely_on([entry("ATM-4", 1, "two")], releasing=True, cooling=AT_ONCE)
         for taken in ("new", "three", "old", "two"):
             with pytest.raises(EppKeyForeign):
-                journal.rely_on([entry("ATM-9", 1, taken)], releasing=True)
-        journal.rely_on([entry("ATM-2", 2, "three")], releasing=True)
+                journal.rely_on([entry("ATM-9", 1, taken)], releasing=True, cooling=AT_ONCE)
+        journal.rely_on([entry("ATM-2", 2, "three")], releasing=True, cooling=AT_ONCE)
         journal.verify()
 
 
 def test_nothing_is_remembered_of_a_refused_release(tmp_path: Path) -> None:
     """All of a release's entries or none: the refused terminal does not hold the key either."""
     with Journal(tmp_path / "journal.db", KEK, create=True) as journal:
-        journal.rely_on([entry("ATM-1", 1, "one")], releasing=True)
+        journal.rely_on([entry("ATM-1", 1, "one")], releasing=True, cooling=AT_ONCE)
         with pytest.raises(EppKeyForeign):
-            journal.rely_on([entry("ATM-2", 5, "one")], releasing=True)
+            journal.rely_on([entry("ATM-2", 5, "one")], releasing=True, cooling=AT_ONCE)
         assert journal.known_seqs("terminal", ["ATM-1", "ATM-2"]) == {"ATM-1": 1}
-        journal.rely_on([entry("ATM-1", 1, "one")], releasing=True)
+        journal.rely_on([entry("ATM-1", 1, "one")], releasing=True, cooling=AT_ONCE)
 
 
 def test_a_revocation_frees_only_what_it_reaches(tmp_path: Path) -> None:
     """An entry above the revoked `seq` holds its key; so does one of a revoked person's name."""
     with Journal(tmp_path / "journal.db", KEK, create=True) as journal:
-        journal.rely_on([entry("ATM-1", 3, "one")])
+        journal.rely_on([entry("ATM-1", 3, "one")], cooling=AT_ONCE)
         journal.revoke(Revoked("terminal", "ATM-1", 2, digest("revocation")))
         journal.revoke(Revoked("person", "ATM-1", 9, digest("another")))
         with pytest.raises(EppKeyForeign):
-            journal.rely_on([entry("ATM-2", 1, "one")], releasing=True)
+            journal.rely_on([entry("ATM-2", 1, "one")], releasing=True, cooling=AT_ONCE)
         journal.revoke(Revoked("terminal", "ATM-1", 3, digest("further")))
-        journal.rely_on([entry("ATM-2", 1, "one")], releasing=True)
+        journal.rely_on([entry("ATM-2", 1, "one")], releasing=True, cooling=AT_ONCE)
