@@ -44,7 +44,7 @@ class PasskeyPolicy:
 
     rp_id: str
     origins: tuple[str, ...]
-    approvals: ApprovalKeys = ApprovalKeys.ANY
+    approvals: ApprovalKeys
 
 
 @dataclass(frozen=True, slots=True)

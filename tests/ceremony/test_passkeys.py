@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ceremony.approvalkeys import ApprovalKeys
 from ceremony.encoding import b64url
 from ceremony.passkeys import (
     Assertion,
@@ -33,7 +34,7 @@ from tests.support.world import World
 WORLD = World.make()
 DECISION = WORLD.decision(WORLD.application(WORLD.request())).payload
 DIGEST = digest_of(DECISION)
-POLICY = PasskeyPolicy(rp_id=RP_ID, origins=(ORIGIN,))
+POLICY = PasskeyPolicy(rp_id=RP_ID, origins=(ORIGIN,), approvals=ApprovalKeys.ANY)
 
 
 def _verify(
