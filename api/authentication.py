@@ -1,6 +1,6 @@
 """Who calls: every route names one of these through `Annotated`, so that none forgets to ask.
 
-A statement is its own authentication: `BySignature` routes verify it in `api.statements`. What a
+A statement is its own authentication: `BySignature` routes verify it in `api.signers`. What a
 session may see or do is asked of its person's credential entry, verified anew at every call, so
 a revoked credential ends its sessions at once. Auditors and operators who came by OpenID Connect
 may have no credential: their session row, sealed by the API, says who they are.
@@ -201,7 +201,7 @@ RequestIdPath = Annotated[str, Depends(known_request_id)]
 Anyone = Annotated[Caller, Depends(anyone)]
 """Nobody in particular."""
 BySignature = Annotated[Caller, Depends(_by_signature)]
-"""Whoever signed the statement in the body (`api.statements` verifies it), or holds its token."""
+"""Whoever signed the statement in the body (`api.signers` verifies it), or holds its token."""
 BySession = Annotated[SignedIn, Depends(_signed_in)]
 """Someone with a session, whatever their role: what they see is what is theirs."""
 BySessionIfAny = Annotated[SignedIn | None, Depends(_maybe_signed_in)]

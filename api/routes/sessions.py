@@ -13,7 +13,7 @@ from api.problems import statement_problem
 from api.refusals import Refusal, note_refused
 from api.responses import BY_CHALLENGE, BY_CLOCK, DATABASE, SESSION, STATEMENT, problems
 from api.sessionopening import Holder, open_session
-from api.statements import accept_counter, authenticated, check_fresh
+from api.signers import accept_counter, authenticated, check_fresh
 from api.tokens import SESSION_SECONDS, new_session_token
 from api.wire import SignedBody, UnixSeconds, statement_text
 from ceremony.reasons import Reason
