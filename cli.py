@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from commands import administrators, db, hsm, keys, officers, requests, terminals
+from commands import administrators, db, hsm, keys, officers, requests, sessions, terminals
 from commands.codecserver import codec_server
 from commands.demo import demo
 from commands.doctor import doctor
@@ -35,6 +35,7 @@ app.command()(init)
 app.add_typer(terminals.app, name="terminals")
 app.add_typer(administrators.app, name="administrators")
 app.add_typer(officers.app, name="officers")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(requests.app, name="requests")
 app.add_typer(keys.app, name="keys")
 app.add_typer(hsm.app, name="hsm")

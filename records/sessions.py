@@ -1,5 +1,7 @@
 """Sessions of administrators, auditors and operators, known by their token's digest only."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import delete, or_, update
 from sqlmodel import Session, col, select
 
@@ -37,14 +39,28 @@ def end(session: Session, token_digest: str, now: int) -> bool:
     return bool(ended.rowcount)
 
 
-def end_all_of(session: Session, person: str, now: int) -> int:
-    """End every session of a person, as when a credential is revoked; return how many."""
+def end_all_of(session: Session, staff_no: str, now: int) -> int:
+    """End every open session of whoever has this staff number; return how many."""
     ended = session.exec(
         update(SessionRow)
-        .where(col(SessionRow.person) == person, col(SessionRow.ended_at).is_(None))
+        .where(
+            col(SessionRow.staff_no) == staff_no,
+            col(SessionRow.ended_at).is_(None),
+            col(SessionRow.expires_at) > now,
+        )
         .values(ended_at=now)
     )
     return ended.rowcount
+
+
+def open_now(session: Session, now: int, *, limit: int = 1_000) -> Sequence[SessionRow]:
+    """The sessions that have neither ended nor expired, the newest first."""
+    return session.exec(
+        select(SessionRow)
+        .where(col(SessionRow.ended_at).is_(None), SessionRow.expires_at > now)
+        .order_by(col(SessionRow.created_at).desc(), col(SessionRow.token_digest))
+        .limit(limit)
+    ).all()
 
 
 def purge_expired(session: Session, now: int) -> int:

@@ -108,7 +108,7 @@ async def test_a_session_that_ended_while_signing(reviewer: Reviewer) -> None:
         await reviewer.approve()
         await asyncio.wait_for(arrived.wait(), 10)
         with house.backstage.database.write() as session:
-            sessions.end_all_of(session, house.world.second.person, house.world.now)
+            sessions.end_all_of(session, house.world.second.staff_no, house.world.now)
         await page.wait_for_url(re.compile(r"/s\?next="))
         await page.get_by_label("Staff number").fill("A1002")
         await page.get_by_role("button", name="Sign in with passkey").click()

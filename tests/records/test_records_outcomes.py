@@ -226,7 +226,7 @@ def session_row(name: str, person: str = "p1", expires_at: int = NOW + 10) -> Se
         source=SessionSource.CREDENTIAL,
         person=person,
         kid="k",
-        staff_no="A1",
+        staff_no=f"A-{person}",
         name="A",
         roles="[]",
         seal="",
@@ -247,7 +247,7 @@ def test_a_session_is_valid_until_it_ends_or_expires(database: Database) -> None
         assert sessions.end(session, "a", NOW)
         assert not sessions.end(session, "a", NOW)
         assert sessions.find_valid(session, "a", NOW) is None
-        assert sessions.end_all_of(session, "p1", NOW) == 2
+        assert sessions.end_all_of(session, "A-p1", NOW) == 2
         assert sessions.find_valid(session, "d", NOW) is not None
         assert sessions.purge_expired(session, NOW) == 3
         assert sessions.purge_expired(session, NOW + 10) == 1
