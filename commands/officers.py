@@ -1,9 +1,10 @@
 """`keyfill officers`: two officers sign each enrolment, offline, with keys that stay with them.
 
-`pending` writes what waits to a file; each officer runs `sign` on it, where their key is; `import`
-brings the file back. On a development home `sign --all` does all of it at once. `revoke` takes a
-person's or a terminal's entries away for ever; one officer signs that. Where the trust file has a
-cooling-off time, what is signed waits for it: `waiting` shows it, `withdraw` ends it.
+`key` makes an officer's key, where it stays. `pending` writes what waits to a file; each officer
+runs `sign` on it; `import` brings the file back. On a development home `sign --all` does all of it
+at once. `revoke` takes a person's or a terminal's entries away for ever; one officer signs that.
+Where the trust file has a cooling-off time, what is signed waits for it: `waiting` shows it,
+`withdraw` ends it.
 """
 
 import json
@@ -23,7 +24,7 @@ from ceremony.statements import RemovalOrderPayload
 from ceremony.trust import Trust
 from commands.credentials import Activation, activate, counter_signed
 from commands.homefolder import HomeError, HomeFolder
-from commands.officerkeys import OfficerKey, TrustFile, officer_key, signing_trust
+from commands.officerkeys import OfficerKey, TrustFile, make_key, officer_key, signing_trust
 from commands.opened import database_of, settings_of, trust_of, unix_time
 from commands.options import DEFAULT_HOME, AsJson, Exit, Home, leave, write_json
 from commands.reassignments import is_terminal_entry, signed_terminal
@@ -38,6 +39,7 @@ ORDER_SECONDS: Final = 3_600
 """An order to remove terminals is good for an hour, and for one run."""
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None)
+app.command("key")(make_key)
 app.command()(revoke)
 app.command()(waiting)
 app.command()(withdraw)

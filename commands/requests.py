@@ -63,9 +63,7 @@ def show(
         typer.echo(f"{name:<17} {value if value is not None else '–'}")
     typer.echo("")
     for event in events:
-        actor = f"{event.actor_kind.value} {event.actor or ''}".strip()
-        reason = f"  {event.reason}" if event.reason else ""
-        typer.echo(f"{_time(event.at)}  {actor:<24} {event.event}{reason}")
+        typer.echo(_line(event))
 
 
 @app.command("alarms")
@@ -91,6 +89,25 @@ def list_alarms(
             typer.echo(
                 f"{_time(row.raised_at)}  {row.alarm:<22} {row.seen} within {row.within // 3600} h"
             )
+
+
+@app.command()
+def trail(
+    event: Annotated[str | None, typer.Option(help="Of this name only: sms-capped.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_ROWS, help="At most so many.")] = 50,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Show the end of the audit trail, the newest first: also what belongs to no request."""
+    with database_of(settings_of(home)) as database, database.read() as session:
+        rows = audit.latest(session, event=event, limit=limit)
+    for row in rows:
+        where = {"request_id": row.request_id, "terminal_no": row.terminal_no}
+        if as_json:
+            write_json({**_event(row), **where})
+        else:
+            about = " ".join(one for one in (row.terminal_no, row.request_id) if one)
+            typer.echo(f"{_line(row)}  {about}  {row.detail}")
 
 
 def _request(row: LoadingRequestRow) -> dict[str, Any]:
@@ -120,6 +137,12 @@ def _event(event: AuditEventRow) -> dict[str, Any]:
         "reason": event.reason,
         "detail": json.loads(event.detail),
     }
+
+
+def _line(event: AuditEventRow) -> str:
+    actor = f"{event.actor_kind.value} {event.actor or ''}".strip()
+    reason = f"  {event.reason}" if event.reason else ""
+    return f"{_time(event.at)}  {actor:<24} {event.event}{reason}"
 
 
 def _time(seconds: int) -> str:

@@ -101,6 +101,14 @@ def since(session: Session, after_id: int = 0, *, limit: int = 200) -> Sequence[
     ).all()
 
 
+def latest(session: Session, *, event: str | None = None, limit: int) -> Sequence[AuditEventRow]:
+    """The last events, of one name or of all, newest first, at most `limit`."""
+    wanted = select(AuditEventRow).order_by(col(AuditEventRow.id).desc()).limit(limit)
+    if event is not None:
+        wanted = wanted.where(col(AuditEventRow.event) == event)
+    return session.exec(wanted).all()
+
+
 def _detail(detail: Mapping[str, Any]) -> str:
     text = json.dumps(
         dict(detail),

@@ -101,6 +101,32 @@ def test_a_stranger_is_no_officer(home: HomeFolder, keyfill: Keyfill, lines: Lin
     assert file.read_text() == before
 
 
+def test_an_officer_makes_a_key_that_the_trust_file_can_name(
+    home: HomeFolder, keyfill: Keyfill, lines: Lines, tmp_path: Path
+) -> None:
+    """`officers key` shows the public half and no more; among the officers it signs."""
+    file = tmp_path / "officer.jwk"
+    made = keyfill("officers", "key", str(file))
+    assert made.exit_code == 0, made.output
+    public, private = json.loads(made.stdout), file.read_text()
+    assert '"d"' not in made.stdout and '"d"' in private
+    assert file.stat().st_mode & 0o777 == 0o600
+    trust = json.loads(home.trust_file.read_text())
+    trust["officers"].append({"name": "officer-3", "key": public})
+    named = tmp_path / "trust.json"
+    named.write_text(json.dumps(trust))
+    lines("administrators", "add", *ANA)
+    pending = tmp_path / "pending.jsonl"
+    assert keyfill("officers", "pending", "--out", str(pending)).exit_code == 0
+    unsigned = pending.read_text()
+    signing = ("officers", "sign", "--key", str(file), "--yes", str(pending))
+    assert keyfill(*signing).exit_code == 2
+    assert keyfill(*signing, "--trust", str(named)).exit_code == 0
+    assert len(pending.read_text()) > len(unsigned)
+    assert keyfill("officers", "key", str(file)).exit_code == 3
+    assert file.read_text() == private
+
+
 def test_an_officer_who_says_no_signs_nothing(
     home: HomeFolder, keyfill: Keyfill, lines: Lines
 ) -> None:

@@ -81,6 +81,24 @@ def test_a_request_is_shown_with_its_trail(
     assert keyfill("requests", "show", "C" * 24).exit_code == 3
 
 
+def test_the_trail_shows_what_belongs_to_no_request(
+    home: HomeFolder, keyfill: Keyfill, lines: Lines
+) -> None:
+    """`requests trail` ends with the newest event, of all or of one name, whoever caused it."""
+    put_request(home, "A" * 24)
+    database = Database(Settings.unchecked(home=home.path).database)
+    with database.write() as session:
+        kind = ActorKind.SYSTEM
+        audit.write(session, "sign-in-refused", at=1, actor_kind=kind, reason="no-group")
+    database.close()
+    trail = [(one["event"], one["request_id"]) for one in lines("requests", "trail")]
+    assert trail == [("sign-in-refused", None), ("request-opened", "A" * 24)]
+    (only,) = lines("requests", "trail", "--event", "sign-in-refused")
+    assert (only["actor_kind"], only["reason"]) == ("system", "no-group")
+    assert len(lines("requests", "trail", "--limit", "1")) == 1
+    assert "sign-in-refused  no-group" in keyfill("requests", "trail").stdout
+
+
 def test_alarms_are_listed(home: HomeFolder, lines: Lines, keyfill: Keyfill) -> None:
     """`requests alarms` shows the newest first, in words and as JSON."""
     database = Database(Settings.unchecked(home=home.path).database)
