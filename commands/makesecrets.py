@@ -29,6 +29,8 @@ TEMPORAL_USER: Final = 1000
 CLIENTS: Final[tuple[Role, ...]] = ("api", "ceremony", "keys", "operator")
 """Who calls Temporal; beside them only its UI."""
 DATABASE_USERS: Final = (*CLIENTS, "codec")
+TEMPORAL_HOSTS: Final = ("temporal", "localhost")
+"""What docker-compose.yml calls the Temporal server, whatever others call it besides."""
 PASSWORD_BYTES: Final = 24
 RSA_BITS: Final = 3072
 
@@ -48,7 +50,7 @@ def make_secrets(
         str, typer.Option(help="PostgreSQL's host, as the database URLs name it.")
     ] = "postgresql",
     temporal_host: Annotated[
-        list[str] | None, typer.Option(help="A name of the Temporal server; may be repeated.")
+        list[str] | None, typer.Option(help="A further name of Temporal's server; may be repeated.")
     ] = None,
 ) -> None:
     """Make random secrets, passwords, a private authority and certificates for Temporal.
@@ -60,7 +62,7 @@ def make_secrets(
     made = ProductionSecrets.make(
         now=int(time.time()),
         database_host=database_host,
-        temporal_hosts=temporal_host or ["temporal", "localhost"],
+        temporal_hosts=[*TEMPORAL_HOSTS, *(temporal_host or [])],
     )
     made.write(folder)
     typer.echo(f"Made {folder}. Put these in as well:")

@@ -178,9 +178,13 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_command_names_what_is_left_to_put_in(tmp_path: Path) -> None:
-    """It prints names, and no secret."""
-    result = CliRunner().invoke(app, ["make-secrets", str(tmp_path / "new")])
+    """It prints names, and no secret; a further name of Temporal's is one beside compose's."""
+    further = ["--temporal-host", "temporal.bank.example"]
+    result = CliRunner().invoke(app, ["make-secrets", str(tmp_path / "new"), *further])
     assert result.exit_code == 0
+    server = x509.load_pem_x509_certificate((tmp_path / "new/temporal/server.pem").read_bytes())
+    names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [one.value for one in names] == ["temporal", "localhost", "temporal.bank.example"]
     for name in (
         "api/keyfill_twilio_auth_token",
         "ceremony/keyfill_twilio_auth_token",
