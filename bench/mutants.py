@@ -33,12 +33,16 @@ FOLDERS: Final = ("ceremony", "keymanagement")
 TESTS: Final = ("tests/ceremony", "tests/keymanagement")
 _RELEASE: Final = (
     "case",
+    "changerows",
     "codetries",
     "entries",
+    "entryplace",
     "hostcopy",
     "journal",
+    "journaldraft",
     "kcvseal",
     "oaepjws",
+    "registryjournal",
     "registrymemory",
     "release",
     "releaserecord",

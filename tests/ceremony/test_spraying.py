@@ -7,6 +7,8 @@ from ceremony.spraying import (
     ENOUGH,
     HOUR,
     MANY,
+    SPANS,
+    UNDECIDED_SECONDS,
     Alarm,
     Conversion,
     Raised,
@@ -15,6 +17,21 @@ from ceremony.spraying import (
 )
 
 FEW = Conversion(0, 0)
+
+
+def test_the_figures_are_the_documented_ones() -> None:
+    """Whoever watches goes by these names; whoever attacks stays below these figures."""
+    assert {alarm.value: figures for alarm, figures in MANY.items()} == {
+        "codes-many-persons": (5, 20),
+        "codes-many-terminals": (5, 20),
+        "logins-many-keys": (10, 40),
+    }
+    assert [alarm.value for alarm in (Alarm.SMS_CONVERSION, Alarm.SMS_CAPPED)] == [
+        "sms-conversion",
+        "sms-capped",
+    ]
+    assert SPANS == (HOUR, DAY) == (3_600, 86_400)
+    assert (ENOUGH, UNDECIDED_SECONDS) == (100, 15 * 60)
 
 
 @pytest.mark.parametrize("alarm", MANY)

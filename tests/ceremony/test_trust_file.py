@@ -122,4 +122,5 @@ def test_a_passkey_only_algorithm_is_refused(place: str) -> None:
 def test_changes_wait_as_long_as_the_file_says() -> None:
     """Not at all in a file that does not say so, at most a week."""
     assert Trust.read(TEXT).cooling_off_seconds == 0
-    assert Trust.read(_bent(cooling_off_seconds=604_800)).cooling_off_seconds == 604_800
+    for seconds in (0, 604_800):
+        assert Trust.read(_bent(cooling_off_seconds=seconds)).cooling_off_seconds == seconds
