@@ -19,6 +19,8 @@ from records.engines import Use, open_engine, sqlite_path
 from records.failures import DatabaseUnavailable
 from records.schema import METADATA
 from records.tables.audit_event import ActorKind
+from records.tables.key_order import KeyOrderRow
+from records.tables.revocation import RevocationRow
 from records.tables.submission import SubmissionRow
 from records.tables.verdict import VerdictRow
 
@@ -197,6 +199,38 @@ def test_what_is_for_ever_refuses_change(
         session.connection().execute(text(change))
     with database.read() as session:
         assert [event.event for event in audit.since(session)] == ["opened"]
+
+
+def test_what_officers_signed_refuses_change(database: Database) -> None:
+    """Nor are revocations and orders changed or taken away, without the triggers' owner."""
+    with database.write() as session:
+        session.add(
+            RevocationRow(
+                digest="r",
+                subject="person",
+                name="ana",
+                seq=1,
+                reason_code="left",
+                officer="o",
+                statement="s",
+                recorded_at=1,
+            )
+        )
+        session.add(
+            KeyOrderRow(
+                digest="k",
+                request_id="q",
+                terminal_no="t",
+                act="revoke",
+                reason_code="stolen",
+                envelope="e",
+                recorded_at=1,
+            )
+        )
+    for table in ("revocations", "key_orders"):
+        for change in (f"UPDATE {table} SET reason_code = 'x'", f"DELETE FROM {table}"):  # noqa: S608
+            with pytest.raises(IntegrityError, match="is refused"), database.write() as session:
+                session.connection().execute(text(change))
 
 
 def test_broken_references_stop_a_migration(
