@@ -112,7 +112,8 @@ def read_trust(path: Path) -> Trust:
     try:
         return Trust.read(path.read_bytes())
     except OSError:
-        raise HomeError(f"There is no trust file at {path}; `keyfill init` makes one.") from None
+        says = f"Put the trust file at {path}; in development `keyfill init` makes one."
+        raise HomeError(says) from None
     except TrustError as error:
         raise HomeError(f"Mend {path}: {error}.") from None
 
