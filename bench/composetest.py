@@ -210,8 +210,8 @@ def prepare_files(folder: Path, variables: dict[str, str]) -> Files:
         "KEYFILL_API_PORTS": "18480-18481",
         "KEYFILL_CODEC_PORT": "18482",
         "KEYFILL_UI_PORT": "18483",
-        "KEYFILL_FRONT_SUBNET": "172.31.82.0/24",
-        "KEYFILL_PROXY": "172.31.82.1",
+        "KEYFILL_FRONT_SUBNET": "10.187.82.0/24",
+        "KEYFILL_PROXY": "10.187.82.1",
         "KEYFILL_REGISTRY_SOURCE": "/keyfill/terminals.jsonl",
         # Its people sign with keys in files.
         "KEYFILL_APPROVAL_KEYS": "any",
