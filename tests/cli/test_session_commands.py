@@ -14,13 +14,12 @@ from settings import Settings
 from tests.support.commandline import Keyfill, Lines
 
 REFUSED = 3
-NOW = int(time.time())
 
 
 @pytest.fixture
 def signed_in(home: HomeFolder) -> str:
     """Two sessions of Dora's and one of Ana's are open, one more of each is over; gives the URL."""
-    url = Settings.unchecked(home=home.path).database
+    url, now = Settings.unchecked(home=home.path).database, int(time.time())
     with closing(Database(url)) as database, database.write() as session:
         for n, (staff_no, left) in enumerate(
             [("A1001", 900), ("D2001", 600), ("D2001", 1_200), ("A1001", -1), ("D2001", -1)]
@@ -33,8 +32,8 @@ def signed_in(home: HomeFolder) -> str:
                     staff_no=staff_no,
                     name=staff_no,
                     roles='["auditor"]',
-                    created_at=NOW + n,
-                    expires_at=NOW + left,
+                    created_at=now + n,
+                    expires_at=now + left,
                     seal="",
                 ),
             )
@@ -57,7 +56,7 @@ def test_somebody_is_signed_out_everywhere_and_nobody_else(
     assert open_sessions(lines) == ["A1001"]
     with closing(Database(signed_in)) as database, database.read() as session:
         for token in ("1", "2"):
-            assert sessions.find_valid(session, token, NOW) is None
+            assert sessions.find_valid(session, token, int(time.time())) is None
         (event,) = audit.latest(session, event="sessions-ended", limit=9)
     assert json.loads(event.detail) == {"sessions": 2, "staff_no": "D2001"}
 
