@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from tests.support.apihouse import House
 from tests.support.followers import Served
+from tests.support.openidvisits import OpenIdHouse, house_with_provider
 from tests.support.servedapp import served
 
 
@@ -27,3 +28,10 @@ async def at(house: House) -> AsyncIterator[Served]:
         httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client,
     ):
         yield Served(house, client)
+
+
+@pytest_asyncio.fixture
+async def bank(house: House) -> AsyncIterator[OpenIdHouse]:
+    """A house with an OpenID provider."""
+    async with house_with_provider(house) as made:
+        yield made

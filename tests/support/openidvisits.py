@@ -21,10 +21,13 @@ from tests.support.identities import ORIGIN
 from tests.support.openidprovider import CLIENT_ID, CLIENT_SECRET, OpenIdProvider, provided
 from tests.support.visits import HTML
 
+AUDITORS: Final = "keyfill-auditors"
+OPERATORS: Final = "keyfill-operators"
+ADMINISTRATORS: Final = "keyfill-administrators"
 GROUPS: Final[dict[RoleName, frozenset[str]]] = {
-    "administrator": frozenset({"keyfill-administrators"}),
-    "operator": frozenset({"keyfill-operators", "CN=Operations,OU=ATM"}),
-    "auditor": frozenset({"keyfill-auditors"}),
+    "administrator": frozenset({ADMINISTRATORS}),
+    "operator": frozenset({OPERATORS, "CN=Operations,OU=ATM"}),
+    "auditor": frozenset({AUDITORS}),
 }
 BROWSER: Final = {**HTML, "Sec-Fetch-Site": "same-origin"}
 
